@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import BackupFailed
+from ..errors import BackupDamaged, BackupFailed
 from ..records.erasures import Name
 from ..secrets.keys import KeyProvider
 from ..sqlite.formats import POSTED, format_of
@@ -19,6 +19,7 @@ from .erased import ErasedNames, erased_of, names_in
 from .folder import Backup, Folder
 from .forward import roll
 from .layout import BackupFile
+from .manifest import Manifest
 from .moments import RecoveryPoint, before, behind, history, last_commit
 from .progress import Progress, silent
 from .restore import (
@@ -127,7 +128,8 @@ def recovered(folder: Folder, point: RecoveryPoint, draft: Path, work: Recoverin
     base = before(backups, point)
     compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
     disown(draft)
-    with _later(folder, behind(backups, point), draft.parent, work) as journal:
+    later = None if point.sequence == base.last else behind(backups, point)
+    with _later(folder, later, draft.parent, work) as journal:
         found = _go_on(draft, journal, point, base, work)
     return _erased_again(folder, draft, found, work)
 
@@ -135,7 +137,7 @@ def recovered(folder: Folder, point: RecoveryPoint, draft: Path, work: Recoverin
 def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recovering) -> Recovered:
     """Erase the agents in a draft that were erased behind its last commit."""
     listed = ErasedNames(folder.place)
-    listed.refuse_lost(folder.file(folder.newest()).manifest)
+    listed.refuse_lost(_newest(folder))
     wanted = set(listed.among(names_in(draft), found.last))
     if work.store is not None:
         wanted |= {*erased_of(work.store, names_in(draft), found.last)}
@@ -145,6 +147,17 @@ def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recoverin
     with on_draft(draft):
         work.erase(draft, names)
     return replace(found, erased=tuple(f"{kind}/{key}" for kind, key in names))
+
+
+def _newest(folder: Folder) -> Manifest:
+    """Return what the newest backup says that can be read: a damaged one keeps nobody from others.
+
+    The backup that is brought back was read.
+    """
+    for name in reversed(folder.names()):
+        with suppress(BackupDamaged):
+            return folder.file(name).manifest
+    return folder.file(folder.newest()).manifest
 
 
 def _go_on(

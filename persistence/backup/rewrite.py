@@ -46,24 +46,30 @@ def rewrite(folder: Folder, making: Making) -> list[RewrittenBackup]:
     """Write each backup anew, as a full one, that has an agent which was erased since.
 
     So are those that build on it. One takes the place of another only when it was read back; those
-    that were built on go last. A process that is killed leaves both, or the new one.
+    that were built on go last. A process that is killed leaves both, or the new one; where one
+    cannot be read, all stay as they were.
     """
     done: list[RewrittenBackup] = []
     temporary = Path(tempfile.gettempdir())
     with folder.locked(), folder.alone(), scratch_room(temporary) as room:
         anew: set[str] = set()
-        for name in folder.names():
-            chain = folder.chain(name)
-            path = room / "store.db"
-            compose(chain, path, keys=making.keys, tell=making.tell)
-            last = chain[-1].manifest.last
-            gone = ErasedNames(folder.place).among(names_in(path), last)
-            if gone or any(each.name in anew for each in chain):
-                erase(path, gone)
-                refuse_unsound(path, name)
-                fresh = _write(folder, path, chain[-1], making)
-                anew.add(name)
-                done.append(RewrittenBackup(name, fresh.name, len(gone)))
+        try:
+            for name in folder.names():
+                chain = folder.chain(name)
+                path = room / "store.db"
+                compose(chain, path, keys=making.keys, tell=making.tell)
+                last = chain[-1].manifest.last
+                gone = ErasedNames(folder.place).among(names_in(path), last)
+                if gone or any(each.name in anew for each in chain):
+                    erase(path, gone)
+                    refuse_unsound(path, name)
+                    fresh = _write(folder, path, chain[-1], making)
+                    anew.add(name)
+                    done.append(RewrittenBackup(name, fresh.name, len(gone)))
+        except BaseException:
+            for each in done:  # the old ones are all there
+                folder.remove(each.name)
+            raise
         for each in reversed(done):
             folder.move_marks(each.before, each.name)
             folder.remove(each.before)

@@ -87,6 +87,18 @@ def test_no_byte_may_be_missing(tmp_path: Path, which: int) -> None:
     assert refused(backups, tmp_path / "again.db")
 
 
+def test_a_damaged_backup_keeps_nobody_from_an_older_one(tmp_path: Path) -> None:
+    """Where the newest is cut off or garbled, those before it are brought back as ever."""
+    _, backups = made(tmp_path)
+    first, second = backups.list()
+    file = file_of(tmp_path, second.name)
+    whole = file.read_bytes()
+    for number, data in enumerate((whole[:-1], b"", whole[:100] + b"x" + whole[101:])):
+        file.write_bytes(data)
+        assert backups.restore(tmp_path / f"a{number}.db", first.name).last == first.last
+        assert backups.recover(tmp_path / f"b{number}.db", sequence=first.last).last == first.last
+
+
 def test_a_backup_needs_its_parent(tmp_path: Path) -> None:
     """A parent that is gone, or another one under its name, is named."""
     path, backups = made(tmp_path)

@@ -79,6 +79,20 @@ def test_a_list_that_is_lost_is_noticed(backups: Backups, tmp_path: Path) -> Non
     assert backups.restore(tmp_path / "a.db", backups.list()[0].name).erased == ("Ledger/k2",)
 
 
+def test_one_that_cannot_be_read_leaves_all_as_they_were(backups: Backups, tmp_path: Path) -> None:
+    """Nothing is made twice where a later backup is damaged, however often that is tried."""
+    before = backups.list()
+    file = tmp_path / "backups" / f"{before[2].name}.backup"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    for _ in range(2):
+        with pytest.raises(BackupDamaged, match=before[2].name):
+            backups.rewrite()
+        assert backups.list() == before
+    file.write_bytes(whole)
+    assert len(backups.rewrite()) == 2
+
+
 def test_by_hand(backups: Backups, tmp_path: Path) -> None:
     """The command line does the same."""
     names = [each.name for each in backups.list()]
