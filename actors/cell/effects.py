@@ -128,7 +128,8 @@ class CellHome:
             )
             raise ConfigurationError(message)
         path = tuple(method.split("."))
-        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs), cell.key)
+        calls = cell.blueprint.calls
+        _, body, _ = calls.encode(ProxyCall(path, args, kwargs), cell.key)
         if name is not None:
             check_name("timer name", name)
         else:
@@ -143,9 +144,12 @@ class CellHome:
         chain = chain if interval is None else min(0, chain)
         timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up, chain)
         known = self._known(turn, name)
-        if known is not None:
-            known = known._replace(due=due, correlation=chain, cause=0)
-        if not interval or known != timer:
+        same = (
+            known is not None
+            and known._replace(body=body, due=due, correlation=chain, cause=0) == timer
+            and calls.alike(method, known.body, body, cell.key)
+        )
+        if not interval or not same:
             turn.set_timer(name, timer)
         return name
 

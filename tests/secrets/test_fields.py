@@ -6,7 +6,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from perdure import Agent, AgentSystem, Keys, Log, Map, Secret, State, StaticKeys, new_key
+from perdure import (
+    Agent,
+    AgentSystem,
+    Keys,
+    Log,
+    Map,
+    MemoryStore,
+    Secret,
+    State,
+    StaticKeys,
+    VirtualClock,
+    new_key,
+)
 from perdure.persistence.errors import KeyMissing, StateError
 
 KEYS = StaticKeys({"k1": new_key()})
@@ -66,6 +78,22 @@ class Mailer(Agent[Box]):
 
     def wrong(self) -> None:
         self.state.pins = [Secret(WORD)]  # type: ignore[arg-type]
+
+
+class Poller(Agent[Box]):
+    """Asks for the same timer at every start."""
+
+    def on_start(self) -> None:
+        self.every(10, self.poll, Secret(WORD))
+
+    def poll(self, token: Secret[str]) -> None:
+        self.state.items.append(token)
+
+    def polled(self) -> list[str]:
+        return [token.reveal() for token in self.state.items]
+
+    def poll_with(self, word: str) -> None:
+        self.every(10, self.poll, Secret(word))
 
 
 @pytest.fixture
@@ -149,3 +177,25 @@ def test_it_is_text_in_the_file(path: Path) -> None:
         (text,) = connection.execute("SELECT value FROM fields WHERE field = 'token'").fetchone()
     connection.close()
     assert text.startswith('"perdure:secret:2:k1:')
+
+
+def test_a_timer_with_the_same_secret_goes_on_undisturbed() -> None:
+    """A start that asks for the same timer does not begin it anew; one with another secret does."""
+    store, clock = MemoryStore(), VirtualClock()
+    polled: list[str] = []
+    for _life in range(2):
+        with AgentSystem.open(
+            store, agents=[Poller], clock=clock, keys=Keys(secrets=KEYS)
+        ) as system:
+            poller = system.agent(Poller, "1")
+            poller.call(Poller.polled).get()
+            clock.advance(6)
+            assert system.idle(10)
+            polled = poller.call(Poller.polled).get()
+    assert polled == [WORD]
+    with AgentSystem.open(store, agents=[Poller], clock=clock, keys=Keys(secrets=KEYS)) as system:
+        poller = system.agent(Poller, "1")
+        poller.call(Poller.poll_with, "another").get()
+        clock.advance(10)
+        assert system.idle(10)
+        assert poller.call(Poller.polled).get() == [WORD, "another"]
