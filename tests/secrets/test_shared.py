@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Detector, Keys, Scope, Secret, State, StaticKeys, new_key
+from perdure import (
+    Agent,
+    AgentSystem,
+    Detector,
+    Keys,
+    MemoryStore,
+    Scope,
+    Secret,
+    State,
+    StaticKeys,
+    new_key,
+)
 from perdure.persistence.errors import KeyMissing, SecretFound, StateError
 
 KEYS = StaticKeys({"k1": new_key()})
@@ -69,3 +80,17 @@ def test_a_key_without_that_type_refuses_secrets() -> None:
         assert WORD not in str(caught.value)
         with pytest.raises(SecretFound, match="workflow password"):
             system.state.set(HERE, "password", WORD)
+
+
+def test_a_key_is_compared_by_what_its_secrets_hold() -> None:
+    """An expected secret is the stored one if its value is, whenever and by which key sealed."""
+    store, key = MemoryStore(), {"k1": KEYS.key("k1")}
+    for keys, before, after in ((key, "a", "b"), ({"k2": new_key(), **key}, "b", "c")):
+        with AgentSystem.open(store, agents=[], keys=Keys(secrets=StaticKeys(keys))) as system:
+            state = system.state
+            state.register("login", Secret[str])
+            state.set_if_absent(HERE, "login", Secret("a"))
+            assert not state.compare_and_set(HERE, "login", Secret("x"), Secret("y"))
+            with state.transaction():
+                assert state.compare_and_set(HERE, "login", Secret(before), Secret(after))
+            assert state.get(HERE, "login") == Secret(after)
