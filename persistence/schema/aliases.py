@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from ..errors import ConfigurationError
-from ..names.scope import Scope
+from ..names.scope import INTERNAL, Principal, Scope
 from ..records.checksums import intact, of_field, of_item
 from ..records.records import (
     Commit,
@@ -56,6 +57,10 @@ _TABLES: Final = (
 )  # fmt: skip
 _AGENT: Final = "agent"
 """The kind of the scopes and principals of agents."""
+_ALL: Final = "agents"
+"""The kind of the principal that stands for all of a kind."""
+_GIVEN: Final = frozenset({"value", "answer", "reason", "delta"})
+"""Members of the rows of shared things that hold what somebody gave."""
 
 
 def carry_over(
@@ -96,6 +101,9 @@ class _CarryOver:
         self._sealer = sealer
         self._moment = moment
         self._commits: list[Commit] = []
+        old, self._form = (str(Principal(_ALL, kind)).partition(":")[2] for kind in kinds)
+        self._named = re.compile(rf'(?:^|(?<=["/]))({_ALL}?:){re.escape(old)}(?=["/]|$)')
+        """Where a principal stands in a text: an agent of the kind, or all of them."""
         self._sealed = next(store.texts(PREFIX), None) is not None
         """Whether there is any secret that is bound to its place."""
 
@@ -256,8 +264,8 @@ class _CarryOver:
 
     def _renamed(self, table: Table, row: Row) -> Row:
         values = dict(zip(table.names, row, strict=True))
-        for kind, name in (("kind", "id"), ("who_kind", "who_id")):
-            if values.get(kind) == _AGENT and values.get(name) == self._old:
+        for kind, name in (("kind", "id"), ("who_kind", "who_id"), ("by_kind", "by_id")):
+            if values.get(kind) in {_AGENT, _ALL} and values.get(name) == self._old:
                 values[name] = self._new
         if "id" not in values and values.get("kind") == self._old:
             values["kind"] = self._new
@@ -265,7 +273,27 @@ class _CarryOver:
             values["agent_kind"] = self._new
         if table is SCOPED and values["id"] != row[1]:
             values["value"] = self._value(row, values)
+        if table is SCOPED and values["kind"] == INTERNAL:
+            values["key"] = self._principals(str(values["key"]))
+            values["value"] = self._shared(str(values["value"]))
         return tuple(values.values())
+
+    def _principals(self, text: str) -> str:
+        return self._named.sub(lambda found: found[1] + self._form, text)
+
+    def _shared(self, text: str) -> str:
+        """Return what a row of a shared thing holds: who has a part or a place in it."""
+        try:
+            members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except ValueError:
+            return self._principals(text)
+        fresh = {
+            self._principals(name): raw
+            if name in _GIVEN
+            else msgspec.Raw(self._principals(bytes(raw).decode()).encode())
+            for name, raw in members.items()
+        }
+        return msgspec.json.encode(fresh).decode()
 
     def _value(self, row: Row, values: Mapping[str, Value]) -> str:
         _, _, part, key, text = map(str, row[:5])

@@ -14,6 +14,7 @@ from perdure import (
     Keys,
     Log,
     Map,
+    MemoryStore,
     Principal,
     Right,
     Scope,
@@ -68,6 +69,40 @@ class Desk(Agent[CounterState]):
         return self.state.open, [None if each is None else each.reveal() for each in held]
 
 
+class Helper(Agent[CounterState]):
+    """Has a part in everything that is shared."""
+
+    def begin(self) -> None:
+        sharing, reference = self.system.sharing, self.system.agent(type(self), "boss")
+        sharing.topic("news").subscribe(wake=type(self).work)
+        sharing.pipeline("orders").attend("check", type(self).work)
+        sharing.requests("weather").serve(type(self).work)
+        sharing.requests("weather").send("agent:Helper/a", wake=type(self).told)
+        sharing.family().join(reference)
+
+    def work(self) -> None:
+        sharing = self.system.sharing
+        self.state.open += len(sharing.topic("news").read())
+        for work in sharing.pipeline("orders").take("check"):
+            sharing.pipeline("orders").pass_on(work)
+        for request in sharing.requests("weather").take():
+            sharing.requests("weather").answer(request, request.value)
+
+    def told(self, number: int) -> None:
+        self.state.named["answer"] = Secret(
+            repr(self.system.sharing.requests("weather").collect(number))
+        )
+
+    def seen(self) -> tuple[int, object, str]:
+        answer = self.state.named.get("answer")
+        heard = "" if answer is None else answer.reveal()
+        return self.state.open, self.scopes.get(Scope.workflow("w"), "k"), heard
+
+
+class Aide(Helper):
+    aliases = ("Helper",)
+
+
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> Keys:
     """Give a key for secrets."""
@@ -118,6 +153,32 @@ def test_all_that_is_an_agents_is_carried_over(tmp_path: Path, keys: Keys) -> No
     path = tmp_path / "s.db"
     fill(path, keys)
     checked(path, keys)
+
+
+def test_parts_and_places_in_what_is_shared_are_carried_over(keys: Keys) -> None:
+    """Readers, workers, askers, families and a grant to the whole kind; not what was said."""
+    store, helpers = MemoryStore(), Principal.agents("Helper")
+    with AgentSystem.open(store, agents=[Helper], keys=keys) as system:
+        system.sharing.topic("news", readers=helpers)
+        system.sharing.pipeline("orders", ["check"], roles={"check": helpers})
+        system.sharing.requests("weather", responders=helpers)
+        system.state.set(Scope.workflow("w"), "k", 7)
+        system.access.grant(helpers, Scope.workflow("w"), Right.READ)
+        helper = system.agent(Helper, "a")
+        helper.call(Helper.begin).get()
+        helper.pause()
+    with AgentSystem.open(store, agents=[Aide], keys=keys) as system:
+        system.sharing.topic("news").publish("first")
+        system.sharing.pipeline("orders").put(1)
+        aide = system.agent(Aide, "a")
+        aide.resume()
+        assert system.idle(20)
+        opened, shared, heard = aide.call(Aide.seen).get()
+        assert (opened, shared) == (1, 7)
+        assert "'agent:Helper/a'" in heard
+        assert system.sharing.pipeline("orders").passed() == 1
+        assert system.sharing.family().parent(aide) == system.agent(Aide, "boss")
+        assert system.sharing.topic("news").lag() == {Principal.agent("Aide", "a"): 0}
 
 
 class Interrupted(SqliteStore):
