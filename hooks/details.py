@@ -80,7 +80,7 @@ class StateDetails(Details, frozen=True):
     version: int
     """The version that the change makes."""
     old: Mapping[str, object]
-    """The plain fields that change, as they were."""
+    """The plain fields that change, as they were; empty in ``state.after`` of a SNAPSHOT agent."""
     new: Mapping[str, object]
     """The same fields as they become."""
     delta: str

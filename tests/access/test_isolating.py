@@ -202,7 +202,7 @@ def test_a_misspelt_agent_is_no_agent_and_restoring_says_whether_anybody_was_cut
 
 
 def test_steps_of_the_lifecycle_are_refused_while_it_is_isolated() -> None:
-    """Pausing, resuming, stopping and restarting run the agent's own code, so they wait."""
+    """Pausing, resuming, stopping and restarting run the agent's own code, so they are refused."""
     with opened() as system:
         anna = system.agent(Desk, "anna")
         call(system, "anna", "work")
