@@ -241,7 +241,7 @@ class Backups:
         """
         check_name("key", key)
         sealer = Vault(keys).sealer
-        rename = (key, lambda copy: move(copy, sealer, *agent, key))
+        rename = (key, lambda copy: move(copy, sealer, agent, (agent[0], key)))
         part = Selection((agent,))
         return self._in_place(store, part, (name, sequence, time), tell=tell, rename=rename)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...persistence.errors import ConfigurationError, StateUnknown, UnknownAgent
+from ...persistence.schema.aliases import RENAME, former_kinds
 from ...persistence.schema.rewrite import MIGRATE
 from ...persistence.secrets.moving import moved
 from ...persistence.secrets.place import in_state
@@ -28,7 +29,10 @@ class EarlierStates:
         self._settle = settle
 
     def copy(self, kind: str, key: str, version: int | None) -> StateCopy:
-        """Return an agent's state at a version, or the latest; StateUnknown, UnknownAgent."""
+        """Return an agent's state at a version, or the latest; StateUnknown, UnknownAgent.
+
+        KeyMissing if its kind has had another name since, and a secret in it cannot be sealed anew.
+        """
         self._settle()
         stored = self._store.load(kind, key)
         if stored is None:
@@ -38,7 +42,7 @@ class EarlierStates:
         if isinstance(wanted, bool) or wanted not in range(latest + 1):
             message = f"version {version!r:.40}: {kind}/{key} has had the versions 0 to {latest}"
             raise ConfigurationError(message)
-        copy = States(self._store, stored).at(wanted)
+        copy, renamed = States(self._store, stored).at(wanted), False
         for entry in self._store.journal(kind, key, newest=True, limit=max(1, latest - wanted)):
             if entry.name == MIGRATE and entry.version > wanted:
                 message = (
@@ -46,6 +50,9 @@ class EarlierStates:
                     f" {wanted} is no state of today's class; `perdure show --at` shows it"
                 )
                 raise StateUnknown(message)
+            renamed |= entry.name == RENAME and entry.version > wanted
+        for former in former_kinds(self._store.row, kind) if renamed else ():
+            move(copy, self._catalogue.vault.sealer, (former, key), (kind, key))
         return copy
 
     def state(self, kind: str, key: str, version: int) -> State:
@@ -58,12 +65,12 @@ class EarlierStates:
         return tracker.state
 
 
-def move(copy: StateCopy, sealer: Sealer, kind: str, key: str, target: str) -> None:
+def move(copy: StateCopy, sealer: Sealer, agent: tuple[str, str], target: tuple[str, str]) -> None:
     """Seal the secrets in a copied state for the agent that it goes to: KeyMissing."""
 
     def text(found: str, name: str, *way: str) -> str:
-        source, to = (*in_state(kind, key, name), *way), (*in_state(kind, target, name), *way)
-        return moved(found, sealer, source, to, f"state.{name} of {kind}/{key}")
+        source, to = (*in_state(*agent, name), *way), (*in_state(*target, name), *way)
+        return moved(found, sealer, source, to, f"state.{name} of {'/'.join(agent)}")
 
     copy.fields = {name: text(found, name) for name, found in copy.fields.items()}
     for name, log in copy.logs.items():

@@ -265,7 +265,7 @@ class Runtime:
         refuse_agents(f"fork {kind}/{key}")
         check_name("key", target)
         copy = self.earlier.copy(kind, key, version)
-        move(copy, self.catalogue.vault.sealer, kind, key, target)
+        move(copy, self.catalogue.vault.sealer, (kind, key), (kind, target))
         if kind not in self.catalogue.kinds():
             self.strangers.fork(kind, target, copy)
             return

@@ -181,6 +181,18 @@ def test_parts_and_places_in_what_is_shared_are_carried_over(keys: Keys) -> None
         assert system.sharing.topic("news").lag() == {Principal.agent("Aide", "a"): 0}
 
 
+def test_secrets_of_before_open_where_they_are_looked_at(tmp_path: Path, keys: Keys) -> None:
+    """A state from before it had the name of today has its secrets, and so has a fork of it."""
+    path = tmp_path / "s.db"
+    fill(path, keys)
+    with AgentSystem.open(path, agents=[Desk], keys=keys) as system:
+        desk = system.agent(Desk, "a")
+        state = desk.state_at(1)
+        assert isinstance(state, CounterState)
+        assert [each.reveal() for each in state.tokens] == ["T-a"]
+        assert system.fork(desk, "c", at=1).call(Desk.read).get() == (1, ["T-a", "T-a", "T-a"])
+
+
 class Interrupted(SqliteStore):
     """A store that fails at its n-th commit."""
 
