@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ...persistence.records.postings import agent_of
 from ...persistence.records.shared_tables import (
     HOOK_PINS,
     HOOK_QUEUE,
@@ -16,7 +17,7 @@ from ...persistence.records.shared_tables import (
 )
 from ...persistence.records.tables import Change, Order, Row, Table
 from ...persistence.store.store import StoreReader
-from .history import readable, record_in
+from .history import readable
 from .record import HookRecord
 from .segments import is_whole, may_hold, pack, words_of
 
@@ -40,7 +41,7 @@ def without(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
             if may_hold(row, *words_of(kind=kind, key=key)):
                 yield from _repacked(table, row, kind, key)
     for row in rows_of(store, HOOK_PINS):
-        if _is_of(record_in(row), kind, key):
+        if agent_of(HOOK_PINS, row) == (kind, key):
             yield Change(HOOK_PINS, row[:2], None)
     yield from _waiting(store, kind, key)
     for row in rows_of(store, REPLAY_RESULTS):
@@ -50,8 +51,7 @@ def without(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
 
 def _waiting(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
     for row in rows_of(store, HOOK_QUEUE):
-        told = msgspec.json.decode(str(row[5]))
-        if isinstance(told, dict) and (told.get("kind"), told.get("agent")) == (kind, key):
+        if agent_of(HOOK_QUEUE, row) == (kind, key):
             yield Change(HOOK_QUEUE, row[:2], None)
 
 

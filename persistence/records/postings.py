@@ -122,8 +122,20 @@ def without(row: Row, kind: str, key: str) -> Row | None:
 
 def _is_of(event: Event, kind: str, key: str) -> bool:
     verb = event[1]
+    if verb == PUT:
+        return agent_of(table_of(event), event[3:]) == (kind, key)
     at = 3 if verb in (SENT, DIED) else 2
     return verb in (SENT, DIED, SET, CANCELLED, DELETED) and event[at : at + 2] == (kind, key)
+
+
+def agent_of(table: Table, row: Row) -> tuple[object, object] | None:
+    """Return of whom a stored call or a pinned run of a hook tells; None if of nobody known."""
+    if table not in {HOOK_QUEUE, HOOK_PINS} or row[-1] is None:
+        return None
+    told = msgspec.json.decode(str(row[-1]))
+    if table is HOOK_QUEUE:
+        return (told.get("kind"), told.get("agent")) if isinstance(told, dict) else None
+    return told[3], told[4]
 
 
 def table_of(event: Event) -> Table:

@@ -54,6 +54,10 @@ class Adder(Agent[Total]):
         return self.state.total
 
 
+def hears(details: OutcomeDetails) -> None:
+    """Do nothing."""
+
+
 def queued(system: AgentSystem) -> int:
     """Return how many calls are stored."""
     return len(system._store.keys(HOOK_QUEUE, None, 1000))
@@ -458,3 +462,20 @@ class Writer(Agent[Total]):
         self.scopes.set(self.scopes.own, key, 1)
         if fail:
             raise ValueError(key)
+
+
+def test_an_erased_agents_calls_leave_nothing_in_the_file(tmp_path: Path) -> None:
+    """Nor do its pinned runs: not where what came and went is kept for recoveries, either."""
+    path = tmp_path / "s.db"
+    with AgentSystem.open(path, agents=[Adder]) as system:
+        system.hooks.on("message.after", hears, name="later", deferred=True)
+        system.hooks.on("message.after", hears, name="now")
+        for key, number in (("a", 424242), ("b", 535353)):
+            system.agent(Adder, key).call(Adder.add, number).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        for run in system.hooks.history.each(hook="now"):
+            system.hooks.history.pin(run.id)
+        assert system.agent(Adder, "a").delete(erase=True)
+    held = path.read_bytes()
+    assert b"424242" not in held
+    assert b"535353" in held
