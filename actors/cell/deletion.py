@@ -20,10 +20,10 @@ from typing import Final
 from ...lifecycle import signals
 from ...persistence.errors import AgentDeleted, CorruptState, StoreError
 from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.kinds import names_of
 from ...persistence.records.records import AgentRow, Commit, Deletion, StoredAgent
 from ...persistence.records.shared_tables import SCOPED, TOMBSTONES
 from ...persistence.records.tables import Change, Row
-from ...persistence.schema.aliases import former_kinds
 from ...shared.ledger.guard import Decision, Right, Standing, Use, recorded
 from ...shared.ledger.unit import Unit
 from ..pool.mailbox import Outcome
@@ -162,17 +162,17 @@ def enter(
         deletion.agent, deletion.kind, deletion.key, version, now, int(deletion.erase), 0,
     )  # fmt: skip
     # Older backups may have who is erased by a name that its kind had before.
-    former = former_kinds(home.store.row, deletion.kind) if deletion.erase else []
+    names = names_of(home.store.row, deletion.kind, deletion.key) if deletion.erase else []
     others = [
-        (-(deletion.agent << 16 | number), kind, *tombstone[2:])
-        for number, kind in enumerate(former)
+        (-(deletion.agent << 16 | number), name.kind, *tombstone[2:])
+        for number, name in enumerate(names[1:])
     ]
     for row in (tombstone, *others):
         unit.change((TOMBSTONES, row[:1]), partial(_put, row), checked=False)
     with ExitStack() as locks:
         history: Sequence[Change] = ()
         if deletion.erase:
-            history = locks.enter_context(home.hooks.erasing(deletion.kind, deletion.key))
+            history = locks.enter_context(home.hooks.erasing(names))
         # The order of locks: history, letters, ledger, cells.
         locks.enter_context(home.graves.letters)
         ending = locks.enter_context(home.ledger.ending(unit))

@@ -20,6 +20,7 @@ from ...hooks.points import Point
 from ...hooks.registry import Registry
 from ...lifecycle.clock import Clock
 from ...persistence.errors import Deadlock
+from ...persistence.records.kinds import Name
 from ...persistence.records.tables import Change
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
@@ -100,7 +101,7 @@ class HookOffice:
         self.registry.changed = self.look_again
         self.deferred: Callable[[int], None] = lambda _sequence: None
         """Called when calls of hooks were stored with a commit up to that sequence."""
-        self.erasing: Callable[[str, str], AbstractContextManager[Sequence[Change]]]
+        self.erasing: Callable[[Sequence[Name]], AbstractContextManager[Sequence[Change]]]
         """Gives what takes an agent out of the history, to be appended in the block."""
         self.context = input_of
         self.redact = redact

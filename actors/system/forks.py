@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...persistence.errors import ConfigurationError, StateUnknown, UnknownAgent
-from ...persistence.schema.aliases import RENAME, former_kinds
+from ...persistence.records.kinds import former_kinds
+from ...persistence.schema.aliases import RENAME
 from ...persistence.schema.rewrite import MIGRATE
 from ...persistence.secrets.moving import moved
 from ...persistence.secrets.place import in_state

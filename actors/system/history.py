@@ -15,6 +15,7 @@ from ...hooks.history.record import HookRecord
 from ...hooks.history.retention import HistoryRetention, outdated
 from ...hooks.history.segments import LEAST, SEGMENT, is_whole, pack
 from ...persistence.errors import Denied, StoreUnavailable
+from ...persistence.records.kinds import Name
 from ...persistence.records.page import LIMIT, Page
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import HOOK_PINS, HOOK_RUNS, HOOK_SEGMENTS
@@ -112,12 +113,12 @@ class HookHistory(History):
             return len(gone)
 
     @contextmanager
-    def _erasing(self, kind: str, key: str) -> Iterator[Sequence[Change]]:
+    def _erasing(self, names: Sequence[Name]) -> Iterator[Sequence[Change]]:
         """Give what takes an agent out of the history; nothing is packed until it is appended."""
         with self._packing:
             self._flush()
             self._heads = None
-            yield tuple(without(self._store, kind, key))
+            yield tuple(without(self._store, names))
 
     def _segment_heads(self) -> tuple[Row, ...]:
         """Return what the segments say of themselves, oldest first; read once in a process."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from ...persistence.records.postings import agent_of
+from ...persistence.records.kinds import Name
+from ...persistence.records.postings import is_of
 from ...persistence.records.shared_tables import (
     HOOK_PINS,
     HOOK_QUEUE,
@@ -34,36 +35,30 @@ def rows_of(store: StoreReader, table: Table) -> Iterator[Row]:
         after = page[-1][: table.key]
 
 
-def without(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
+def without(store: StoreReader, names: Sequence[Name]) -> Iterator[Change]:
     """Iterate over the changes that leave nothing of an agent in what is durable."""
     for table in (HOOK_SEGMENTS, HOOK_RUNS):
         for row in rows_of(store, table):
-            if may_hold(row, *words_of(kind=kind, key=key)):
-                yield from _repacked(table, row, kind, key)
-    for row in rows_of(store, HOOK_PINS):
-        if agent_of(HOOK_PINS, row) == (kind, key):
-            yield Change(HOOK_PINS, row[:2], None)
-    yield from _waiting(store, kind, key)
+            if any(may_hold(row, *words_of(kind=each.kind, key=each.key)) for each in names):
+                yield from _repacked(table, row, names)
+    for table in (HOOK_PINS, HOOK_QUEUE):
+        for row in rows_of(store, table):
+            if is_of(table, row, names):
+                yield Change(table, row[:2], None)
     for row in rows_of(store, REPLAY_RESULTS):
-        if _shows(row, kind, key):
+        if _shows(row, names):
             yield Change(REPLAY_RESULTS, row[:1], None)
 
 
-def _waiting(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
-    for row in rows_of(store, HOOK_QUEUE):
-        if agent_of(HOOK_QUEUE, row) == (kind, key):
-            yield Change(HOOK_QUEUE, row[:2], None)
-
-
-def _shows(row: Row, kind: str, key: str) -> bool:
+def _shows(row: Row, names: Sequence[Name]) -> bool:
     """Tell whether a result of a scheduled replay has both sides of a turn of an agent."""
     turns = msgspec.json.decode(str(row[2])).get("differing", ())
-    return any((turn["kind"], turn["key"]) == (kind, key) for turn in turns)
+    return any(each.has(turn["kind"], turn["key"]) for turn in turns for each in names)
 
 
-def _repacked(table: Table, row: Row, kind: str, key: str) -> Iterator[Change]:
+def _repacked(table: Table, row: Row, names: Sequence[Name]) -> Iterator[Change]:
     records = readable(row)
-    left = [record for record in records if not _is_of(record, kind, key)]
+    left = [record for record in records if not _is_of(record, names)]
     if len(left) == len(records) > 0:
         return
     yield Change(table, row[:1], None)
@@ -72,5 +67,5 @@ def _repacked(table: Table, row: Row, kind: str, key: str) -> Iterator[Change]:
         yield Change(table, block[:1], block)
 
 
-def _is_of(record: HookRecord, kind: str, key: str) -> bool:
-    return (record.kind, record.key) == (kind, key)
+def _is_of(record: HookRecord, names: Sequence[Name]) -> bool:
+    return any(each.has(record.kind, record.key, record.sequence) for each in names)

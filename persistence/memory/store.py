@@ -16,6 +16,7 @@ from ..errors import Fenced, StoreOwned
 from ..records.chain import START
 from ..records.checksums import of_record
 from ..records.journal import read_delta, read_shape, without
+from ..records.kinds import names_of
 from ..records.records import (
     AgentRow,
     BaseFields,
@@ -174,9 +175,9 @@ class MemoryStore(Store):
         self._tables.write({SCOPED: {row[: SCOPED.key]: None for row in old}})
 
     def _erase(self, deletion: Deletion) -> None:
-        scope = ("agent", deletion.kind, deletion.key)
+        names = names_of(self.row, deletion.kind, deletion.key)
         for at, row in enumerate(self._journal):
-            delta = without(row.delta, scope, own=row.agent == deletion.agent)
+            delta = without(row.delta, row.sequence, names, own=row.agent == deletion.agent)
             if delta != row.delta:
                 fresh = row._replace(delta=delta)
                 self._journal[at] = fresh._replace(crc=of_record(tuple(fresh[:-1])))

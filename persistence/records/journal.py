@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
 from .checksums import of_entry, of_item
+from .kinds import Name
 
 History: TypeAlias = Iterable[tuple[int, str | None]]
 """``(version, delta)`` of one agent, newest first; None for a delta that fails its checksum."""
@@ -58,7 +59,7 @@ def mark_of(scope: tuple[str, str, str]) -> str:
     return msgspec.json.encode(scope).decode()[:-1] + ","
 
 
-def without(delta: str, scope: tuple[str, str, str], *, own: bool) -> str:
+def without(delta: str, sequence: int, names: Sequence[Name], *, own: bool) -> str:
     """Return a delta without the keys of an agent's scope, and if it is its ``own`` its state.
 
     What the agent changed of what belongs to others stays: it is their history.
@@ -71,7 +72,7 @@ def without(delta: str, scope: tuple[str, str, str], *, own: bool) -> str:
                 continue
             tables = msgspec.json.decode(parts[verb], type=_Tables)
             left = {
-                name: [r for r in rows if name != "scoped" or not _is_in(r, scope)]
+                name: [r for r in rows if name != "scoped" or not _is_in(r, sequence, names)]
                 for name, rows in tables.items()
             }
             left = {name: rows for name, rows in left.items() if rows}
@@ -83,8 +84,9 @@ def without(delta: str, scope: tuple[str, str, str], *, own: bool) -> str:
     return msgspec.json.encode(kept).decode()
 
 
-def _is_in(row: msgspec.Raw, scope: tuple[str, str, str]) -> bool:
-    return tuple(msgspec.json.decode(row)[:3]) == scope
+def _is_in(row: msgspec.Raw, sequence: int, names: Sequence[Name]) -> bool:
+    owner, kind, key = msgspec.json.decode(row)[:3]
+    return owner == "agent" and any(each.has(kind, key, sequence) for each in names)
 
 
 class Walk:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from .kinds import Name
 from .records import Commit, Effects, Message
 from .shared_tables import (
     BACKUP_SCHEDULES,
@@ -109,10 +110,10 @@ def events(row: Row) -> list[Event]:
     return _decode(data if data[:1] == b"[" else zstd().decompress(data))
 
 
-def without(row: Row, kind: str, key: str) -> Row | None:
+def without(row: Row, names: Sequence[Name]) -> Row | None:
     """Return a row without what it has of an agent; None if it has nothing of it."""
     found = events(row)
-    kept = [event for event in found if not _is_of(event, kind, key)]
+    kept = [event for event in found if not _is_of(event, names)]
     if len(kept) == len(found):
         return None
     sequence = row[0]
@@ -120,22 +121,26 @@ def without(row: Row, kind: str, key: str) -> Row | None:
     return packed(sequence, kept)
 
 
-def _is_of(event: Event, kind: str, key: str) -> bool:
+def _is_of(event: Event, names: Sequence[Name]) -> bool:
     verb = event[1]
     if verb == PUT:
-        return agent_of(table_of(event), event[3:]) == (kind, key)
-    at = 3 if verb in (SENT, DIED) else 2
-    return verb in (SENT, DIED, SET, CANCELLED, DELETED) and event[at : at + 2] == (kind, key)
+        return is_of(table_of(event), event[3:], names)
+    if verb not in (SENT, DIED, SET, CANCELLED, DELETED):
+        return False
+    kind, key = event[3:5] if verb in (SENT, DIED) else event[2:4]
+    return any(each.has(kind, key, event[0]) for each in names)
 
 
-def agent_of(table: Table, row: Row) -> tuple[object, object] | None:
-    """Return of whom a stored call or a pinned run of a hook tells; None if of nobody known."""
+def is_of(table: Table, row: Row, names: Sequence[Name]) -> bool:
+    """Tell whether a row is a stored call or a pinned run of a hook that tells of an agent."""
     if table not in {HOOK_QUEUE, HOOK_PINS} or row[-1] is None:
-        return None
-    told = msgspec.json.decode(str(row[-1]))
-    if table is HOOK_QUEUE:
-        return (told.get("kind"), told.get("agent")) if isinstance(told, dict) else None
-    return told[3], told[4]
+        return False
+    told, sequence = msgspec.json.decode(str(row[-1])), int(str(row[0]))
+    if table is HOOK_PINS:
+        kind, key = told[3:5]
+    else:
+        kind, key = (told.get("kind"), told.get("agent")) if isinstance(told, dict) else (0, 0)
+    return any(each.has(kind, key, sequence) for each in names)
 
 
 def table_of(event: Event) -> Table:

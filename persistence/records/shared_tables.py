@@ -201,7 +201,7 @@ PROGRESS: Final = Table(
     "progress", (Column("name"), Column("value", "json"), _SEQUENCE), key=1, sequence="sequence"
 )
 """Where a long piece of work stands, so that the next process goes on from there; besides, what a
-kind was called before (``schema/aliases.py``)."""
+kind was called before (``kinds.py``)."""
 
 TOMBSTONES: Final = Table(
     "tombstones",

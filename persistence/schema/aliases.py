@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ import msgspec
 from ..errors import ConfigurationError
 from ..names.scope import INTERNAL, Principal, Scope
 from ..records.checksums import intact, of_field, of_item
+from ..records.kinds import former_kinds, former_place
 from ..records.records import (
     Commit,
     Counters,
@@ -78,16 +79,6 @@ def carry_over(
     return counters
 
 
-def former_kinds(row: Callable[[Table, Key], Row | None], kind: str) -> list[str]:
-    """Return the names that a kind had before, by what gives a row of a store."""
-    found = row(PROGRESS, _former_place(kind))
-    return [] if found is None else msgspec.json.decode(str(found[1]), type=list[str])
-
-
-def _former_place(kind: str) -> Key:
-    return (f"perdure.kinds/{kind}",)
-
-
 class _CarryOver:
     """One kind on its way to another name."""
 
@@ -133,7 +124,7 @@ class _CarryOver:
         """Note what the kind was called: who is erased was stored, and backed up, by that name."""
         former = dict.fromkeys((self._old, *former_kinds(self._row, self._old)))
         former |= dict.fromkeys(former_kinds(self._row, self._new))
-        place = _former_place(self._new)
+        place = former_place(self._new)
         text = msgspec.json.encode([kind for kind in former if kind != self._new]).decode()
         commit = Commit(time=self._moment, name=RENAME)
         commit.with_effects().rows = [Change(PROGRESS, place, (*place, text, 0))]

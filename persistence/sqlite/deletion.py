@@ -15,11 +15,13 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+from ..errors import CorruptState
 from ..records import postings
 from ..records.checksums import intact_record, of_record
 from ..records.journal import mark_of, without
+from ..records.kinds import Name, names_of
 from ..records.records import Deletion, Message
 from ..records.shared_tables import ATTEMPTS, LEFTOVERS, POSTINGS
 from . import tables
@@ -62,6 +64,10 @@ class Entries(NamedTuple):
 
     sequences: Sequence[int]
     upto: int
+
+
+Named: TypeAlias = tuple[Leftover, Sequence[Name]]
+"""With the names that the agent had."""
 
 
 def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: int) -> None:
@@ -133,10 +139,11 @@ def entries_to_erase(fetch: Fetch, left: Leftover) -> Entries:
     (first,) = fetch("SELECT min(sequence) FROM journal", ())[0]
     after = max(left.upto, (first or left.last) - 1)
     until = min(left.last, after + ENTRIES)
+    marks = [mark_of(each.scope) for each in names(fetch, left)]
     rows = fetch(
-        "SELECT sequence, length(delta) FROM journal WHERE sequence > ? AND sequence <= ?"
-        " AND (agent = ? OR instr(delta, ?) > 0) ORDER BY sequence LIMIT ?",
-        (after, until, left.agent, mark_of(left.scope), ROWS),
+        "SELECT sequence, length(delta) FROM journal WHERE sequence > ? AND sequence <= ?"  # noqa: S608 - no values
+        f" AND (agent = ?{' OR instr(delta, ?) > 0' * len(marks)}) ORDER BY sequence LIMIT ?",
+        (after, until, left.agent, *marks, ROWS),
     )
     taken = _within([row[1] for row in rows])
     sequences = [int(row[0]) for row in rows[:taken]]
@@ -223,13 +230,21 @@ def no_copies(connection: sqlite3.Connection) -> None:
     tables.write(connection, LEFTOVERS, {(0,): None})
 
 
-def hidden(left: Sequence[Leftover], agent: int, delta: str) -> str:
+def hidden(left: Sequence[Named], agent: int, sequence: int, delta: str) -> str:
     """Return an entry's delta as it will be when all that is being erased is."""
-    for each in left:
+    for each, known in left:
         own = each.agent == agent
-        if each.erase and (own or mark_of(each.scope) in delta):
-            delta = without(delta, each.scope, own=own)
+        if each.erase and (own or any(mark_of(name.scope) in delta for name in known)):
+            delta = without(delta, sequence, known, own=own)
     return delta
+
+
+def names(fetch: Fetch, left: Leftover) -> list[Name]:
+    """Return the names of an agent of which something is left."""
+    try:
+        return names_of(partial(tables.read, fetch), left.kind, left.key)
+    except CorruptState:  # refused where an erasure begins; what is under way holds nobody up
+        return [Name(left.kind, left.key, left.last)]
 
 
 def _leave(connection: sqlite3.Connection, left: Leftover) -> None:
@@ -256,20 +271,23 @@ def _remove_rows(connection: sqlite3.Connection, agent: int) -> bool:
 
 
 def _erase(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> None:
-    _erase_postings(connection, left, entries.upto)
+    known = names(partial(fetch, connection), left)
+    _erase_postings(connection, left, known, entries.upto)
     for sequence in entries.sequences:
         row = connection.execute("SELECT * FROM journal WHERE sequence = ?", (sequence,)).fetchone()
         own = row is not None and row[1] == left.agent
         if row is None or not (own or intact_record(row)):
             continue  # trimmed meanwhile, or what it says is not known
-        fresh = (*row[:9], without(row[9], left.scope, own=own))
+        fresh = (*row[:9], without(row[9], sequence, known, own=own))
         connection.execute(
             "UPDATE journal SET delta = ?, crc = ? WHERE sequence = ?",
             (fresh[9], of_record(fresh), sequence),
         )
 
 
-def _erase_postings(connection: sqlite3.Connection, left: Leftover, upto: int) -> None:
+def _erase_postings(
+    connection: sqlite3.Connection, left: Leftover, known: Sequence[Name], upto: int
+) -> None:
     """Take what came and went of an agent out of the rows of the commits behind ``left.upto``."""
     rows = connection.execute(
         "SELECT * FROM postings WHERE sequence > ? AND first <= ?", (left.upto, upto)
@@ -278,5 +296,5 @@ def _erase_postings(connection: sqlite3.Connection, left: Leftover, upto: int) -
         whole = tuple(row)
         if not tables.intact(POSTINGS, (*whole, crc)):
             tables.write(connection, POSTINGS, {whole[:1]: None})  # what it says is not known
-        elif (fresh := postings.without(whole, left.kind, left.key)) is not None:
+        elif (fresh := postings.without(whole, known)) is not None:
             tables.write(connection, POSTINGS, {whole[:1]: fresh})

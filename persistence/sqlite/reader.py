@@ -47,7 +47,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
-from .deletion import Leftover, hidden
+from .deletion import Leftover, Named, hidden, names
 from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .insert import LARGEST, padded
@@ -371,7 +371,7 @@ class SqliteReader(StoreReader):
         for row, good in entries_back(self.reading, agent, 0):
             version = row[2] if isinstance(row[2], int) else 0
             if version < before:
-                yield version, hidden(left, agent, row[9]) if good else None
+                yield version, hidden(left, agent, row[0], row[9]) if good else None
 
     def base_fields(self, agent: int) -> BaseFields:
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
@@ -584,10 +584,11 @@ class SqliteReader(StoreReader):
             for row, _ in entries_back(self.reading, agent, after):
                 yield _entry(kind, key, row, left)
 
-    def _leftovers(self) -> list[Leftover]:
+    def _leftovers(self) -> list[Named]:
         """Return the deleted agents of which something is still to be removed."""
-        left = self.page(LEFTOVERS, Order(("agent",)), (0,), _MANY)
-        return [Leftover(*row) for row in left]  # type: ignore[arg-type]  # as they are declared
+        rows = self.page(LEFTOVERS, Order(("agent",)), (0,), _MANY)
+        left = [Leftover(*row) for row in rows]  # type: ignore[arg-type]  # as they are declared
+        return [(each, names(self._rows, each)) for each in left]
 
     def _verified_entry(
         self, agent: int, field: str, entry: str | int, value: str, crc: int
@@ -630,10 +631,10 @@ def _replaced(where: str, text: str | None) -> str:
     return text
 
 
-def _entry(kind: str, key: str, row: Sequence[Any], left: Sequence[Leftover]) -> JournalEntry:
+def _entry(kind: str, key: str, row: Sequence[Any], left: Sequence[Named]) -> JournalEntry:
     sequence, agent, version, _, *rest, _ = row
     entry = JournalEntry(sequence, kind, key, version, *rest)
     if not intact_record(row):
         where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
         raise CorruptState(where, "its checksum does not match")
-    return entry._replace(delta=hidden(left, agent, entry.delta)) if left else entry
+    return entry._replace(delta=hidden(left, agent, sequence, entry.delta)) if left else entry

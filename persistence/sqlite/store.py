@@ -351,7 +351,8 @@ class SqliteStore(SqliteReader, Store):
                 # As it is now: it may have made way for new mail since.
                 old = deletion.old_ones(partial(fetch, connection))
                 scrub = bool(old) and deletion.remove_old(connection, old[0]) and old[0].erase
-        elif left := next(iter(self._leftovers()), None):
+        elif found := self._leftovers():
+            left, _ = found[0]
             entries = deletion.to_erase(self._rows, left)
             with self._transaction(doing) as connection:
                 self._check_fence(connection)

@@ -193,6 +193,32 @@ def test_secrets_of_before_open_where_they_are_looked_at(tmp_path: Path, keys: K
         assert system.fork(desk, "c", at=1).call(Desk.read).get() == (1, ["T-a", "T-a", "T-a"])
 
 
+class Plain(Counter):
+    kind = "Desk"
+
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_who_is_erased_is_erased_by_every_name(tmp_path: Path, keys: Keys, where: str) -> None:
+    """Keys, mail, recordings of before it had the name of today go; not a namesake of later."""
+    store = tmp_path / "s.db" if where == "file" else MemoryStore()
+    with AgentSystem.open(store, agents=[Counter], keys=keys) as system:
+        counter = system.agent(Counter, "a")
+        system.hooks.record(counter)
+        counter.call(Counter.assign, "CANARY").get()
+        counter.pause()
+        counter.cast(Counter.assign, "CANARY")
+    with AgentSystem.open(store, agents=[Desk], keys=keys):
+        pass
+    with AgentSystem.open(store, agents=[Plain, Counter], keys=keys) as system:
+        system.hooks.record(system.agent(Counter, "a"))
+        system.agent(Counter, "a").call(Counter.assign, "namesake").get()
+        assert system.agent(Plain, "a").delete(erase=True)
+        told = [f"{entry}" for entry in (*system.journal.each(), *system.hooks.history.each())]
+        assert not any("CANARY" in each for each in told)
+        assert sum("namesake" in each for each in told) == 2
+    assert not any(b"CANARY" in each.read_bytes() for each in tmp_path.iterdir())
+
+
 class Interrupted(SqliteStore):
     """A store that fails at its n-th commit."""
 
