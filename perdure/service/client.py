@@ -6,17 +6,23 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..persistence import errors
 from ..persistence.errors import PerdureError, StoreUnavailable
+from ..persistence.store.lease import is_stopped
 from .place import address, socket_of
 from .protocol import Wish, line, peer, read_answer, request
 
 CONNECT_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 1.0
+"""Seconds between two looks at who has not answered yet."""
 _WAIT: Final = 0.05
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class OwnerConnection:
@@ -29,11 +35,14 @@ class OwnerConnection:
         self.pid, _ = peer(connection)
 
     def ask(self, wish: Wish) -> Iterator[Any]:
-        """Ask for something; gives each thing that was done, and raises what the owner raised."""
-        with self._connection, self._connection.makefile("rb") as lines:
-            self._connection.settimeout(None)
-            self._connection.sendall(line(request(wish)))
-            for text in lines:
+        """Ask for something; gives each thing that was done, and raises what the owner raised.
+
+        StoreUnavailable where the owner has ended, or is stopped.
+        """
+        with self._connection:
+            with contextlib.suppress(ConnectionError):  # it is gone: what it has said is read
+                self._send(line(request(wish)))
+            for text in self._lines():
                 answer = read_answer(text)
                 if answer.error:
                     raise _error(answer.error, answer.told)
@@ -46,6 +55,33 @@ class OwnerConnection:
             " what was done, and ask again"
         )
         raise StoreUnavailable(message, location=str(self._store))
+
+    def _send(self, text: bytes) -> None:
+        while text:
+            text = text[self._patiently(self._connection.send, text) :]
+
+    def _lines(self) -> Iterator[bytes]:
+        """Iterate over whole lines, until the owner is gone."""
+        rest = b""
+        with contextlib.suppress(ConnectionError):
+            while part := self._patiently(self._connection.recv, 65536):
+                *lines, rest = (rest + part).split(b"\n")
+                yield from lines
+
+    def _patiently(self, step: Callable[[T], R], what: T) -> R:
+        """Take a step for which the owner must run, however long that takes it."""
+        self._connection.settimeout(LOOK_SECONDS)
+        while True:
+            try:
+                return step(what)
+            except TimeoutError:
+                if is_stopped(self.pid):
+                    message = (
+                        f"process {self.pid}, which has {self._store} open, is stopped; let it go"
+                        f" on (kill -CONT {self.pid}), which may do what was asked, or end it, and"
+                        " ask again"
+                    )
+                    raise StoreUnavailable(message, location=str(self._store)) from None
 
     def close(self) -> None:
         """End the connection."""

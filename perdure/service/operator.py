@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from typing import Final
 
 import msgspec
+from pykka import Timeout
 
 from ..actors.system.dead_letters import DeadLetters
 from ..actors.system.runtime import Runtime
@@ -59,7 +61,8 @@ class Operator:
             case LifecycleWish():
                 yield self._step(wish)
             case ForkWish():
-                self._runtime.fork(wish.kind, wish.key, wish.target, wish.version, PATIENCE)
+                with _patience(wish.kind, wish.target):
+                    self._runtime.fork(wish.kind, wish.key, wish.target, wish.version, PATIENCE)
                 yield {
                     "action": "fork", "kind": wish.kind, "key": wish.key, "done": True,
                     "as": wish.target, "version": wish.version,
@@ -97,7 +100,8 @@ class Operator:
         if not hasattr(agent.actor_class, "decide"):
             raise ConfigurationError(f"agents of kind {wish.kind} do not think, and have no runs")
         result = msgspec.json.decode(wish.result)
-        agent.proxy().decide(wish.run, wish.call, wish.what, result).get(timeout=PATIENCE)
+        with _patience(wish.kind, wish.key):
+            agent.proxy().decide(wish.run, wish.call, wish.what, result).get(timeout=PATIENCE)
         names = ("kind", "key", "run", "call", "what")
         return {name: getattr(wish, name) for name in names}
 
@@ -105,7 +109,8 @@ class Operator:
         verb = Verb(wish.verb) if wish.verb in set(Verb) else None
         if verb not in _VERBS:
             raise ConfigurationError(f"{wish.verb!r} is nothing that can be done to an agent")
-        done = self._runtime.step(wish.kind, wish.key, verb, timeout=PATIENCE)
+        with _patience(wish.kind, wish.key):
+            done = self._runtime.step(wish.kind, wish.key, verb, timeout=PATIENCE)
         return {"action": str(verb), "kind": wish.kind, "key": wish.key, "done": done}
 
     def _replay(self, wish: PutSchedule | ScheduleWish | NoteReplays) -> Done:
@@ -154,3 +159,17 @@ class Operator:
         while page := list(self._dead_letters.list(after=after, limit=_PAGE)):
             yield page
             after = page[-1].id
+
+
+@contextmanager
+def _patience(kind: str, key: str) -> Iterator[None]:
+    """Say of an agent that has not come to what is asked of it that it will."""
+    try:
+        yield
+    except Timeout:
+        message = (
+            f"{kind}/{key} has not come to it within {PATIENCE:g} seconds: its turn under way, or"
+            " mail before it, goes on; it is done when that has ended, and `perdure isolate` cuts"
+            " the agent off at once"
+        )
+        raise TimeoutError(message) from None

@@ -33,11 +33,15 @@ from .protocol import (
 logger = logging.getLogger("perdure.service")
 
 MOST_CONNECTIONS: Final = 16
-"""Who comes beside them is told to come later."""
+"""Who comes beside them is told to come later, as is who comes while no thread can be started."""
 READ_SECONDS: Final = 10.0
 """What a whole request may take to arrive, and an answer to be taken."""
 LEAST_EVERY: Final = 0.1
 _BACKLOG: Final = 128
+_NO_ROOM: Final = (
+    f"the process that has the store open answers {MOST_CONNECTIONS} tools at a time, and fewer"
+    " where it cannot start a thread: nothing was done; try again"
+)
 
 
 class Service:
@@ -135,11 +139,15 @@ class Service:
         with self._lock:
             room = len(self._threads) < MOST_CONNECTIONS and not self._closing.is_set()
             if room:
-                self._connections.add(connection)
-                thread.start()  # in the lock: who closes joins what it finds
-                self._threads.add(thread)
+                try:
+                    thread.start()  # in the lock: who closes joins what it finds
+                except RuntimeError:  # the process may have no more of them now
+                    room = False
+                else:
+                    self._connections.add(connection)
+                    self._threads.add(thread)
         if not room:
-            connection.close()
+            _turn_away(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -184,6 +192,13 @@ class Service:
                          more=wish.every is not None)  # fmt: skip
             if wish.every is None or self._closing.wait(max(LEAST_EVERY, wish.every)):
                 return
+
+
+def _turn_away(connection: socket.socket) -> None:
+    """Tell a client to come later, without waiting for it."""
+    with connection, contextlib.suppress(OSError):
+        connection.settimeout(0.0)
+        connection.sendall(line(Answer(error="StoreUnavailable", told=_NO_ROOM)))
 
 
 def _read(connection: socket.socket) -> Wish | None:

@@ -103,6 +103,15 @@ def _start_ticks(pid: int) -> str | None:
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process is there and was stopped, by SIGSTOP or Ctrl-Z; False if unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[0] == b"T"
+
+
 def _probe(pid: int) -> str | None:
     """Without /proc the start is unknown: a live process id counts as its owner."""
     try:

@@ -9,7 +9,9 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -232,14 +234,70 @@ def test_a_slow_client_is_let_go(shop: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_more_clients_than_there_is_room_for(shop: Path) -> None:
-    """Connections above the limit are closed at once; those before them are answered."""
+    """Connections above the limit are told so and closed at once; those before are answered."""
     with AgentSystem.open(shop, agents=[]):
         clients = [connected(shop) for _ in range(20)]
         for client in clients[16:]:
-            assert client.recv(1) == b""
+            with client.makefile("rb") as answers:
+                assert "try again" in protocol.read_answer(answers.readline()).told
+                assert answers.read() == b""
         assert not any(has_ended(client) for client in clients[:16])
+        late = invoke("flush", "--store", shop)
+        assert (late.exit_code, "16 tools at a time" in late.stderr) == (3, True)
         for client in clients:
             client.close()
+
+
+def test_a_tool_that_gets_no_thread_is_told_and_the_next_is_answered(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the process may start no thread for a while, its socket goes on to be answered."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "perdure-operator":
+            monkeypatch.undo()
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    with AgentSystem.open(shop, agents=[]):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        refused = invoke("flush", "--store", shop)
+        assert (refused.exit_code, "cannot start a thread" in refused.stderr) == (3, True)
+        assert records("flush", "--store", shop)[0]["done"] is True
+
+
+def test_an_owner_that_is_stopped_is_named(shop: Path) -> None:
+    """A tool does not wait for a process that does not run, and says how to let it go on."""
+    with running(shop) as owner:
+        owner.until("ticking")
+        pid = owner.process.pid
+        owner.signal(signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        try:
+            result = invoke("agents", "stop", "Desk", "emea", "--store", shop)
+        finally:
+            owner.signal(signal.SIGCONT)
+        assert (result.exit_code, f"kill -CONT {pid}" in result.stderr) == (3, True)
+        assert records("flush", "--store", shop)[0]["owner"] == pid
+
+
+def test_an_agent_that_does_not_come_to_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that waits for a turn in vain says so, and is taken when that has ended."""
+    monkeypatch.setattr("perdure.service.operator.PATIENCE", 0.0)
+    with AgentSystem.open(tmp_path / "c.db", agents=[Counter]) as system:
+        counter = system.agent(Counter, "c")
+        turn = counter.call(Counter.wait)
+        assert Counter.begun.wait(DEADLINE)
+        result = invoke("agents", "pause", "Counter", "c", "--store", tmp_path / "c.db")
+        Counter.end.set()
+        turn.get(timeout=DEADLINE)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert "Counter/c has not come to it within 0 seconds" in result.stderr
+        assert system.idle(DEADLINE)
+        assert counter.describe().status == "paused"
 
 
 def has_ended(client: socket.socket) -> bool:
@@ -270,10 +328,16 @@ class Count(State):
 
 class Counter(Agent[Count]):
     restarts = RestartPolicy(attempts=1)
+    begun: ClassVar = threading.Event()
+    end: ClassVar = threading.Event()
 
     def push(self) -> int:
         self.state.pushes += 1
         return self.state.pushes
+
+    def wait(self) -> None:
+        self.begun.set()
+        self.end.wait(DEADLINE)
 
 
 def test_two_tools_at_once(tmp_path: Path) -> None:
