@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,7 @@ from . import (
 from .deletion import Leftover, Named, hidden, names
 from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
+from .inherited import closed, inherited, opened, refuse_inherited
 from .insert import LARGEST, padded
 from .leaving import LIVING_MAIL
 from .place import beside, identified, refuse_two_names
@@ -99,23 +101,28 @@ class SqliteReader(StoreReader):
         self._readers = ReaderPool(self._path, as_current=self._as_current)
         self._mends = 0
         """Times that the file was mended."""
+        self._process = os.getpid()
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message, location=self.location)
         with failing_at(self.location):
             refuse_two_names(path)
+            refuse_inherited(path)
+        opened(self, path)
         try:
             with self.reading("opening") as connection:
                 if not schema.check(connection, self.location):
                     message = f"{path} is empty, not a perdure store; name another file"
                     raise NotAStore(message)  # noqa: TRY301 - the pool is closed all the same
         except BaseException:
-            self._readers.close()
+            SqliteReader.close(self)
             raise
 
     @contextlib.contextmanager
     def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
         """Lend a read-only connection for the block; driver errors raised in it become ours."""
+        if self._inherited():
+            raise inherited(self.location)
         seen = self._mends
         try:
             with self._readers.lend() as connection:
@@ -128,6 +135,14 @@ class SqliteReader(StoreReader):
                 message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
                 raise Mended(message, location=self.location) from error
             raise translate(error, self.location, doing) from error
+
+    def _inherited(self) -> bool:
+        """Tell whether this process is a fork of the one that opened the file.
+
+        A fork shares the connections and the token with its parent, who goes on writing; SQLite
+        allows it neither to use nor to close them.
+        """
+        return os.getpid() != self._process
 
     def _mend(self, _seen: int) -> bool:
         """Mend the file, unless it was mended more than ``_seen`` times; who only reads can not."""
@@ -551,7 +566,10 @@ class SqliteReader(StoreReader):
 
     def close(self) -> None:
         """Give back every resource; idempotent."""
+        if self._inherited():
+            return
         self._readers.close()
+        closed(self)
 
     @reads_again
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:

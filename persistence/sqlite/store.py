@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -33,6 +32,7 @@ from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import deletion, formats, schema, tables, texts, trimming, witness
 from .errors import conflicting, damage, locked, malformed, translated
+from .inherited import refuse_inherited
 from .insert import delete, insert
 from .mend import make_room, mend, vacuumed
 from .place import LogLost, StoreFile, beside, refuse_two_names
@@ -578,14 +578,6 @@ class SqliteStore(SqliteReader, Store):
         self._readers.place = self._place
         self._rescued = False
 
-    def _inherited(self) -> bool:
-        """Tell whether this process is a fork of the one that opened the file.
-
-        A fork shares the connections and the token with its parent, who goes on writing; SQLite
-        allows it neither to use nor to close them.
-        """
-        return os.getpid() != self._opener.pid
-
     def _check_fence(self, connection: sqlite3.Connection) -> int:
         """Return the journal's last sequence; Fenced if the lease is not (or no longer) ours."""
         # Where nobody else has written since the last look there is nothing to compare. Besides, a
@@ -625,6 +617,7 @@ def _prepare(path: Path) -> None:
         message = f"{path} cannot be created: {error.strerror}{advice}"
         raise StoreUnavailable(message) from error
     refuse_two_names(path)
+    refuse_inherited(path)
     if 0 < size < _HEADER:
         # SQLite would take a file of one byte for an empty one.
         message = f"{path} is not a SQLite file; choose another path"

@@ -174,6 +174,50 @@ def test_a_fork_is_not_the_owner(store: Path) -> None:
         assert add(system, 3) == 3
 
 
+# What a fork of an owner gets from what it has inherited, and from opening that anew, also when the
+# owner is gone; and that it may open what was closed before the fork.
+FORKED = """
+import os, sys
+from perdure import AgentSystem, open_reader
+from perdure.persistence.errors import StoreUnavailable
+from tests.attack.agents import AGENTS
+
+path, other = sys.argv[1:]
+
+def refused(step):
+    try:
+        step()
+    except StoreUnavailable as error:
+        return "was open when this process was forked" in str(error)
+
+AgentSystem.open(other, agents=AGENTS).close()
+system, reader = AgentSystem.open(path, agents=AGENTS), open_reader(path)
+ended, end = os.pipe()
+if child := os.fork():
+    os.waitpid(child, 0)
+    if os.fork():
+        os._exit(0)  # as a process does that becomes a daemon
+    os.close(end)
+    os.read(ended, 1)
+steps = [
+    lambda: list(system.agents.each()), lambda: list(reader.agents()), lambda: open_reader(path),
+    lambda: AgentSystem.open(path, agents=AGENTS),
+]
+print([refused(step) for step in steps], flush=True)
+reader.close()
+AgentSystem.open(other, agents=AGENTS).close()
+os._exit(0)
+"""
+
+
+def test_a_fork_of_an_owner_has_no_use_of_its_file(store: Path, tmp_path: Path) -> None:
+    """SQLite has no lock in a fork, so it is refused: a reader beside it would end its process."""
+    told, _ = finished("-c", FORKED, store, tmp_path / "other.db")
+    assert told.splitlines() == [str([True] * 4)] * 2
+    with opened(store) as system:
+        assert add(system, 1) == 1
+
+
 def test_a_reused_process_id_is_another_process(store: Path) -> None:
     """A lease of a process id that is somebody else's now is free; the true owner's is not."""
     with Child(store) as child:
