@@ -78,6 +78,8 @@ def recording_of(
     if commit.effects is not None:
         taken["timers"] = _timers(commit.effects)
         taken["changes"] = [_change(change) for change in commit.effects.rows]
+    if activation is not None and activation.writer.version:
+        taken["agent"] = activation.writer.agent
     name, body = tape.message
     return Recording(
         name, body, 0 if activation is None else activation.writer.version,

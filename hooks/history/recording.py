@@ -116,6 +116,9 @@ class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Whether its agent's state before it is in no store."""
     passed: list[str] = []
     """Agents whose hooks have handed the message on."""
+    agent: int = 0
+    """The agent's number: another of its name has another. 0 where it has no state yet, or where an
+    earlier release has recorded it."""
 
 
 _encode: Final = msgspec.json.Encoder().encode

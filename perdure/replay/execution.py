@@ -133,7 +133,7 @@ class Executions:
 
         looking = replace(plan, prepare=look)
         with contextlib.closing(Sandbox(self._open, plan.agents, self._store)) as sandbox:
-            _, missing = sandbox.run(looking, turn, state.at(turn.recording.version))
+            _, missing = sandbox.run(looking, turn, turn.state_in(state))
         if not made:
             raise ReplayFailed(f"{record.id}: {record.hook} did not run when its turn ran again")
         return Made(made[0], missing, told.exact and turn.recording.exact)

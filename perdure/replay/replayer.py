@@ -236,7 +236,7 @@ class Replayer:
         turn = turn_of(self._store, record)
         plan.class_of(turn)
         states = states or self._states(turn)
-        state = states.at(turn.recording.version)
+        state = turn.state_in(states)
         replayed, missing = sandbox.run(plan, turn, state)
         return compare(turn, replayed, missing, plan.rules, plan.mode), states
 

@@ -9,8 +9,9 @@ import msgspec
 
 from ..hooks.history.record import HookRecord
 from ..hooks.history.recording import POINT, Recording, recording_in
-from ..persistence.errors import UnknownHook
+from ..persistence.errors import UnknownAgent, UnknownHook
 from ..persistence.store.store import StoreReader
+from ..persistence.upkeep.states import StateCopy, States
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,16 @@ class RecordedTurn:
     recording: Recording
     delta: dict[str, Any] | None
     """What it changed of its agent's state; None where the journal does not know it any more."""
+
+    def state_in(self, states: States) -> StateCopy:
+        """Return the state before it from those of who has its agent's name; UnknownAgent."""
+        if self.recording.agent not in (0, states.agent):
+            message = (
+                f"the {self.kind}/{self.key} of {self} was deleted, and with it its earlier states;"
+                " another has its name now"
+            )
+            raise UnknownAgent(message)
+        return states.at(self.recording.version)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.key}.{self.name} ({self.id})"

@@ -131,6 +131,8 @@ class States:
 
     def __init__(self, store: StoreReader, stored: StoredAgent) -> None:
         """Read what the journal keeps of an agent."""
+        self.agent = stored.head.agent
+        """Its number."""
         self._shape = stored.shape
         self._schema = stored.schema
         self._who = f"{stored.head.kind}/{stored.head.key}"

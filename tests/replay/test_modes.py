@@ -11,7 +11,7 @@ import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Resources
 from perdure.lifecycle.signals import agent_started
-from perdure.persistence.errors import ConfigurationError, Denied
+from perdure.persistence.errors import ConfigurationError, Denied, UnknownAgent
 
 from .tills import Curious, OffByOne, Till, TillState, turns
 
@@ -49,6 +49,24 @@ def test_a_modified_replay_runs_on_another_state(system: AgentSystem) -> None:
     first = system.replay.modified(turns(system)[0], state={"total": 10, "lines": ["a", "b"]})
     assert first.replayed["result"] == 11
     assert first.replayed["delta"]["append"]["lines"][0] == 2
+
+
+def test_a_turn_of_a_deleted_agent_does_not_run_on_the_state_of_its_namesake(
+    system: AgentSystem,
+) -> None:
+    """Another agent of the name has versions of the same numbers, which are not those before it."""
+    gone = turns(system, key="head")
+    head = system.agent(Till, "head")
+    head.delete()
+    for amount in (7, 8):
+        head.call(Till.pay, amount, who="z").get()
+    system.idle()
+    assert system.replay.turn(gone[0]).same  # it had no state yet
+    for turn in gone[1:]:
+        with pytest.raises(UnknownAgent, match="another has its name now"):
+            system.replay.turn(turn)
+    report = system.replay.batch(kind="Till", key="head").report()
+    assert report.counts == {"same": 3, "error": 2}
 
 
 @pytest.mark.parametrize(
