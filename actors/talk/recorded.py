@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from ...hooks.history.outside import is_same, returned
 from ...hooks.history.record import as_json
 from ..pool.future import Future
 
@@ -15,10 +16,15 @@ class RecordedFuture(Future[T]):
 
     told: str = ""
     """JSON; empty until then."""
+    exact: bool = True
+    """Whether a replay can give it back."""
+    method: object = None
+    """Which was called: what it declares to return is what a replay gives."""
 
     def get(self, *, timeout: float | None = None) -> T:
         """Return the reply, waiting for it up to ``timeout`` seconds."""
         value = super().get(timeout=timeout)
         if not self.told:
             self.told = as_json(value)
+            self.exact = is_same(self.told, value, returned(self.method))
         return value

@@ -8,9 +8,8 @@ import msgspec
 
 from ...persistence.errors import told
 from ..points import Point
-from .playback import RecordedError, error_of
+from .outside import OutsideCall, RecordedError, attributes_of, cause_of, error_of
 from .record import as_json, form_of
-from .recording import OutsideCall, cause_of
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -20,6 +19,7 @@ class _Error(msgspec.Struct, frozen=True):
     cause: str
     """Its class, as ``module:name``."""
     args: msgspec.Raw
+    attributes: msgspec.Raw
 
 
 def input_of(details: object) -> str:
@@ -38,7 +38,8 @@ def details_in(point: Point[Any], text: str) -> Any:  # noqa: ANN401 - the point
 def _kept(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
     if not isinstance(value, BaseException):
         return form_of(value)
-    return _Error(told(value), cause_of(value), msgspec.Raw(as_json(value.args).encode()))
+    parts = as_json(value.args), attributes_of(value)
+    return _Error(told(value), cause_of(value), *(msgspec.Raw(part.encode()) for part in parts))
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_kept).encode
@@ -52,5 +53,5 @@ def _made(kind: type, value: Any) -> object:  # noqa: ANN401 - JSON
         raise NotImplementedError(message)
     if not isinstance(value, dict):  # of an earlier release
         return RecordedError(str(value))
-    text = msgspec.json.encode(value["args"]).decode()
-    return error_of(OutsideCall("", "", value["told"], value["cause"], text))
+    args, attributes = (as_json(value.get(name, {})) for name in ("args", "attributes"))
+    return error_of(OutsideCall("", "", value["told"], value["cause"], args, attributes=attributes))

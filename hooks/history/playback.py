@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
-import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +11,8 @@ import msgspec
 
 from ...persistence.errors import NotRecorded
 from ...persistence.records.tables import Row, Table
-from .recording import UNAWAITED, CallPlace, OutsideCall, Recorder, Recording
-
-
-class RecordedError(Exception):
-    """Stand for an error that a recorded call has raised, of a class that is not at hand."""
+from .outside import UNAWAITED, OutsideCall, result_of, returned
+from .recording import CallPlace, Recorder, Recording
 
 
 class Playback(Recorder):
@@ -105,18 +100,6 @@ class Playback(Recorder):
         return True
 
 
-def result_of(call: OutsideCall, declared: object = Any) -> object:
-    """Return what a recorded call gave, or raise what it raised."""
-    if call.error:
-        raise error_of(call)
-    if declared is not Any:
-        try:
-            return msgspec.json.decode(call.result, type=declared)
-        except (msgspec.MsgspecError, TypeError):
-            pass  # what it gave was not what it declares
-    return msgspec.json.decode(call.result)
-
-
 class Blank(Playback):
     """Play nothing: whatever is wanted is missing, also what a turn could draw or read."""
 
@@ -137,31 +120,6 @@ async def _awaitable(call: OutsideCall) -> object:
     if call.error == UNAWAITED:  # it was left, by a limit of time for example, and will be again
         await asyncio.get_running_loop().create_future()
     return result_of(call)
-
-
-def error_of(call: OutsideCall) -> Exception:
-    """Return the error a call has raised, of the same class where that is loaded."""
-    module, _, name = call.cause.partition(":")
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if not (isinstance(found, type) and issubclass(found, Exception)):
-        return RecordedError(call.error)
-    args = msgspec.json.decode(call.args)
-    try:
-        error = found.__new__(found, *args)
-    except TypeError:
-        return RecordedError(call.error)
-    error.args = tuple(args)
-    return error
-
-
-def returned(method: object) -> object:
-    """Return what a method declares to return; Any if nothing."""
-    try:
-        return typing.get_type_hints(method).get("return", Any)
-    except Exception:  # noqa: BLE001 - annotations may name what is not there
-        return Any
 
 
 def _by_name(calls: list[OutsideCall]) -> dict[str, list[OutsideCall]]:

@@ -12,32 +12,11 @@ import msgspec
 
 from ...persistence.errors import CorruptState
 from ...persistence.records.tables import Row, Table
+from .outside import UNAWAITED, OutsideCall, is_raised_again, is_same, raised
 from .record import HookRecord, as_json
 
 POINT: Final = "turn"
 """Under which a recorded turn stands in the history, beside the executions of hooks."""
-
-
-UNAWAITED: Final = "it was not waited for"
-"""The error of an ask, or an awaited call, that had not ended when the turn did or it was left."""
-
-
-class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
-    """A call of something outside of the turn, and what came of it."""
-
-    name: str
-    result: str
-    """JSON."""
-    error: str
-    """Empty if there was none, else the class and the text of what was raised."""
-    cause: str = ""
-    """The class of that as ``module:name``."""
-    args: str = "[]"
-    """What it was made with: JSON."""
-    awaited: bool = False
-    """It was awaited."""
-    nth: int = 0
-    """Which call of that name it was, from 1, as they began; attempts of one call share it."""
 
 
 class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -247,7 +226,7 @@ class Recorder:
         try:
             result = call()
         except Exception as error:
-            place.made.append(raised(name, error, nth=place.nth))
+            place.made.append(self._raised(raised(name, error, nth=place.nth), error))
             raise
         if hasattr(result, "__await__"):
             place.made.append(OutsideCall(name, "", UNAWAITED, awaited=True, nth=place.nth))
@@ -257,15 +236,21 @@ class Recorder:
 
     def _given(self, place: CallPlace, result: object, *, awaited: bool = False) -> OutsideCall:
         text = as_json(result)
-        if not _is_same(text, result):
+        if not is_same(text, result):
             self.taken["exact"] = False
         return OutsideCall(place.name, text, "", awaited=awaited, nth=place.nth)
+
+    def _raised(self, call: OutsideCall, error: BaseException) -> OutsideCall:
+        if not is_raised_again(call, error):
+            self.taken["exact"] = False
+        return call
 
     async def _awaited(self, place: CallPlace, at: int, awaitable: Any) -> object:  # noqa: ANN401
         try:
             result = await awaitable
         except Exception as error:
-            place.made[at] = raised(place.name, error, awaited=True, nth=place.nth)
+            call = raised(place.name, error, awaited=True, nth=place.nth)
+            place.made[at] = self._raised(call, error)
             raise
         place.made[at] = self._given(place, result, awaited=True)
         return result
@@ -280,8 +265,9 @@ class Recorder:
         nth = self._chains[here] = self._chains.get(here, 0) + 1
         return HookPlace(*here, nth)
 
-    def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401, ARG002
+    def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401
         """Keep a future, to look at when the turn has ended."""
+        future.method = method
         if self._asks is None:
             self._asks = []
         self._asks.append((name, future))
@@ -299,42 +285,24 @@ class Recorder:
             self._uses = {}
         self._uses[right, scope, key, ok] = None
 
+    def _answer(self, name: str, future: Any) -> OutsideCall:  # noqa: ANN401
+        try:
+            if not future.done():
+                return OutsideCall(name, "", UNAWAITED)
+            future.get(timeout=0)
+        except Exception as error:  # noqa: BLE001 - what the other agent raised
+            return self._raised(raised(name, error), error)
+        if not future.exact:
+            self.taken["exact"] = False
+        return OutsideCall(name, future.told, "")
+
     def all_taken(self) -> dict[str, Any]:
         """Return what the turn took, by the fields of a recording, when it has ended."""
         taken = self.taken
         if self._calls is not None:
             taken["outside"] = self.made()
         if self._asks is not None:
-            taken["asks"] = [_answer(name, future) for name, future in self._asks]
+            taken["asks"] = [self._answer(name, future) for name, future in self._asks]
         if self._uses is not None:
             taken["uses"] = [(right, list(scope), key, ok) for right, scope, key, ok in self._uses]
         return taken
-
-
-def _is_same(text: str, result: object) -> bool:
-    """Tell whether JSON gives back what a call gave; not for what compares in a way of its own."""
-    try:
-        return bool(msgspec.json.decode(text) == result)
-    except Exception:  # noqa: BLE001 - anybody's __eq__
-        return False
-
-
-def cause_of(error: BaseException) -> str:
-    """Return the class of an error as ``module:name``."""
-    return f"{type(error).__module__}:{type(error).__qualname__}"
-
-
-def raised(name: str, error: BaseException, *, awaited: bool = False, nth: int = 0) -> OutsideCall:
-    """Return a call that raised, with what it takes to raise the same again."""
-    text = f"{type(error).__name__}: {error}"
-    return OutsideCall(name, "", text, cause_of(error), as_json(error.args), awaited, nth)
-
-
-def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401
-    try:
-        if not future.done():
-            return OutsideCall(name, "", UNAWAITED)
-        told: str = getattr(future, "told", "")
-        return OutsideCall(name, told or as_json(future.get(timeout=0)), "")
-    except Exception as error:  # noqa: BLE001 - what the other agent raised
-        return raised(name, error)
