@@ -49,9 +49,10 @@ if TYPE_CHECKING:
         StateDetails,
     )
     from .hooks.history.history import RunSelection
+    from .hooks.history.outside import OutsideCall
     from .hooks.history.queue import DeferredCall
     from .hooks.history.record import HookRecord
-    from .hooks.history.recording import HookAnswer, OutsideCall, Recording
+    from .hooks.history.recording import HookAnswer, Recording
     from .hooks.history.retention import HistoryRetention
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
@@ -574,7 +575,7 @@ _HOMES: Final = {
     "OpenTelemetryMetrics": ".hooks.shipped.metrics",
     "OpenTelemetrySpans": ".hooks.shipped.spans",
     "OutcomeDetails": ".hooks.details",
-    "OutsideCall": ".hooks.history.recording",
+    "OutsideCall": ".hooks.history.outside",
     "Page": ".persistence.records.page",
     "PartCounts": ".persistence.backup.part",
     "Passivation": ".actors.system.cells",

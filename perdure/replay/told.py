@@ -14,7 +14,7 @@ from ..actors.agent.blueprint import Catalogue
 from ..actors.talk.messages import ON_RECEIVE
 from ..hooks.details import MessageDetails, OutcomeDetails, StateDetails
 from ..hooks.history.input import details_in
-from ..hooks.history.playback import returned
+from ..hooks.history.outside import returned
 from ..hooks.history.record import HookRecord, as_json
 from ..hooks.points import Point
 from ..persistence.errors import ConfigurationError, PerdureError, ReplayFailed

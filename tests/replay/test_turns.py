@@ -115,7 +115,7 @@ class Client(Agent[State]):
         return str(self.outside("colour", lambda: Colour.RED).name)
 
     def pair(self) -> bool:
-        return self.system.agent(Teller, "t").call(Teller.pair).get() == (1, 2)
+        return bool(self.system.agent(Teller, "t").call(Teller.pair).get() == (1, 2))
 
     def surrogate(self) -> str:
         try:
