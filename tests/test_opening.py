@@ -254,12 +254,15 @@ def test_too_few_descriptors(path: Path, more: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     before = descriptors()
     resource.setrlimit(resource.RLIMIT_NOFILE, (before + more, hard))
+    refusal = "Too many open files"
     try:
         opened(path).close()
-    except OSError:
+    except OSError as error:
         assert more < ROOM
+        refusal = str(error)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in refusal or "ulimit -n" in refusal
     assert none_left()
     assert descriptors() == before
     works(path)

@@ -14,7 +14,8 @@ _ADVICE = {
     sqlite3.SQLITE_BUSY: "another process holds the database lock; close it",
     sqlite3.SQLITE_LOCKED: "another connection holds a lock",
     sqlite3.SQLITE_READONLY: "make the file and its directory writable",
-    sqlite3.SQLITE_CANTOPEN: "check that the directory exists and is writable",
+    sqlite3.SQLITE_CANTOPEN: "check that the directory exists and is writable, and that the process"
+    " may open more files (ulimit -n)",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; run `perdure doctor` and restore a backup",
     sqlite3.SQLITE_PERM: "check the file's permissions",
 }
