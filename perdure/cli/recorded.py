@@ -117,7 +117,7 @@ def replay(
     sent, nobody is asked, no call is made outside. The store is only read, also while another
     process runs agents on it, but for one thing: whose turns are replayed is in the audit. The
     process that has the store open notes it; where nobody has, the store is opened for it. With
-    --read-only nothing is written, also on a disk that cannot be written.
+    --read-only nothing is written to the store.
 
     --hook-run runs one execution of a hook again, as `perdure hooks runs` lists them: a method of
     the agent class that --against names, or the function it names. In the module of a function,

@@ -101,7 +101,10 @@ def find_owner(store: Path) -> OwnerConnection | None:
         except StoreUnavailable:
             raise
         except PermissionError:
-            message = f"{store} is operated by another user; ask as the user that runs its agents"
+            message = (
+                f"{store} is operated by another user, or lies where you may not look; ask as the"
+                " user that runs its agents"
+            )
             raise StoreUnavailable(message) from None
         except OSError:
             return None  # none, or that of a process that was killed

@@ -13,7 +13,8 @@ _ADVICE = {
     sqlite3.SQLITE_IOERR: "check the disk, and the room on it",
     sqlite3.SQLITE_BUSY: "another process holds the database lock; close it",
     sqlite3.SQLITE_LOCKED: "another connection holds a lock",
-    sqlite3.SQLITE_READONLY: "make the file and its directory writable",
+    sqlite3.SQLITE_READONLY: "make the file and its directory writable, or read a copy: SQLite"
+    " keeps an index beside a file also to read it",
     sqlite3.SQLITE_CANTOPEN: "check that the directory exists and is writable, and that the process"
     " may open more files (ulimit -n)",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; run `perdure doctor` and restore a backup",

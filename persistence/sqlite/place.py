@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +89,16 @@ def identified(path: Path) -> str:
 def beside(path: Path, suffix: str) -> Path:
     """Return a file that SQLite keeps beside a store, which it does where a symlink leads."""
     return Path(f"{os.path.realpath(path)}{suffix}")
+
+
+@contextlib.contextmanager
+def looking_at(path: Path) -> Iterator[None]:
+    """Raise StoreUnavailable where the block may not look at a path, or nothing is named so."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} cannot be looked at: {error.strerror}; name a file that you may open"
+        raise StoreUnavailable(message, location=str(path)) from error
 
 
 def refuse_two_names(path: Path) -> None:

@@ -54,7 +54,7 @@ from .history import entries_back
 from .inherited import closed, inherited, opened, refuse_inherited
 from .insert import LARGEST, padded
 from .leaving import LIVING_MAIL
-from .place import beside, identified, refuse_two_names
+from .place import beside, identified, looking_at, refuse_two_names
 from .pool import ReaderPool, fetch
 from .search import SUFFIX, TextIndex
 from .transaction import snapshot
@@ -102,7 +102,9 @@ class SqliteReader(StoreReader):
         self._mends = 0
         """Times that the file was mended."""
         self._process = os.getpid()
-        if not path.is_file():
+        with looking_at(path):
+            there = path.is_file()
+        if not there:
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message, location=self.location)
         with failing_at(self.location):

@@ -35,7 +35,7 @@ from .errors import conflicting, damage, locked, malformed, translated
 from .inherited import refuse_inherited
 from .insert import delete, insert
 from .mend import make_room, mend, vacuumed
-from .place import LogLost, StoreFile, beside, refuse_two_names
+from .place import LogLost, StoreFile, beside, looking_at, refuse_two_names
 from .pool import fetch
 from .reader import UNSEEN, SqliteReader
 from .search import SUFFIX
@@ -601,10 +601,12 @@ class SqliteStore(SqliteReader, Store):
 
 def _prepare(path: Path) -> None:
     """Make an empty file if there is none; refuse what cannot be a store without touching it."""
-    if not path.parent.is_dir():
+    with looking_at(path):
+        in_folder, is_folder = path.parent.is_dir(), path.is_dir()
+    if not in_folder:
         message = f"{path.parent} is not a directory; create it before opening {path.name}"
         raise StoreUnavailable(message)
-    if path.is_dir():
+    if is_folder:
         message = f"{path} is a directory; name a file in it"
         raise StoreUnavailable(message)
     try:

@@ -34,6 +34,15 @@ def test_a_store_that_is_not_there(tmp_path: Path, words: list[str]) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    "words", [*READERS, *WRITERS, ["run", "tests.cli.programs:Desk"]], ids=" ".join
+)
+def test_a_path_that_cannot_be_looked_at(tmp_path: Path, words: list[str]) -> None:
+    """A name that no file can have, as a folder that one may not enter, is no defect of perdure."""
+    path = tmp_path / ("x" * 300)
+    assert "File name too long" in sentence_of(*words, "--store", path, code=3)
+
+
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_a_file_that_is_no_store(tmp_path: Path, words: list[str]) -> None:
     """A text file, a foreign database, an empty file and a folder are refused, not changed."""
