@@ -8,8 +8,9 @@ import msgspec
 
 from ..hooks import points
 from ..hooks.history.record import HookRecord
-from ..persistence.errors import StateUnknown
+from ..persistence.errors import StateUnknown, UnknownAgent
 from ..persistence.store.store import StoreReader
+from .turn import gone
 
 _BEFORE: Final = {point.name for point in (points.MESSAGE_BEFORE, points.LIFECYCLE_BEFORE)}
 """Points at which it is as its last commit has left it."""
@@ -22,7 +23,21 @@ _LEFT: Final = {
 
 
 def version_when(store: StoreReader, record: HookRecord) -> int:
-    """Return the version; StateUnknown where the agent was in the middle of a turn."""
+    """Return the version; StateUnknown where the agent was in the middle of a turn.
+
+    UnknownAgent where it was deleted since, and another has its name.
+    """
+    version = _version_when(store, record)
+    stored = store.load(record.kind, record.key) if version else None
+    if stored is not None:
+        since = max(0, stored.head.version - version + 1)
+        entries = store.journal(record.kind, record.key, newest=True, limit=since)
+        if entries and len(entries) == since and entries[-1].sequence > record.sequence:
+            raise UnknownAgent(gone(f"{record.kind}/{record.key}", record.id))
+    return version
+
+
+def _version_when(store: StoreReader, record: HookRecord) -> int:
     kind, key, at = record.kind, record.key, record.sequence
     behind = store.journal(kind, key, after=at - 1, limit=1)
     committed = record.cause is None and bool(behind) and behind[0].sequence == at

@@ -272,7 +272,9 @@ def _played(
     runtime.supervisor.committer.flush(PATIENCE)
     for record in runtime.history.each(point="turn", newest=True):
         return turn_of(runtime.store, record), tape.missing
-    raise ReplayFailed(f"{turn} did not come to an end in its replay")
+    reason = runtime.keeper.cell(turn.kind, turn.key).reason
+    why = f": {reason}" if reason else ""
+    raise ReplayFailed(f"{turn} did not come to an end in its replay{why}")
 
 
 def _deliver(runtime: Runtime, kind: str, key: str, letter: Letter, patience: float | None) -> None:

@@ -30,15 +30,19 @@ class RecordedTurn:
     def state_in(self, states: States) -> StateCopy:
         """Return the state before it from those of who has its agent's name; UnknownAgent."""
         if self.recording.agent not in (0, states.agent):
-            message = (
-                f"the {self.kind}/{self.key} of {self} was deleted, and with it its earlier states;"
-                " another has its name now"
-            )
-            raise UnknownAgent(message)
+            raise UnknownAgent(gone(f"{self.kind}/{self.key}", str(self)))
         return states.at(self.recording.version)
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.key}.{self.name} ({self.id})"
+
+
+def gone(agent: str, what: str) -> str:
+    """Say that an agent was deleted since it did something, and that another has its name."""
+    return (
+        f"the {agent} of {what} was deleted, and with it its earlier states; another has its name"
+        " now"
+    )
 
 
 def turn_of(store: StoreReader, record: HookRecord) -> RecordedTurn:

@@ -188,6 +188,24 @@ def test_a_method_runs_again_on_the_state_of_that_moment(system: AgentSystem) ->
     assert changed.replayed["result"] == {"reason": "too many"}
 
 
+def test_a_method_does_not_run_on_the_state_of_a_namesake(system: AgentSystem) -> None:
+    """What a deleted agent was is gone, whatever versions another of its name has."""
+    desk = system.agent(Desk, "a")
+    for ticket in ("1", "2"):
+        desk.call(Desk.assign, ticket).get()
+    found = [*runs(system, "Desk.early"), *runs(system, "Desk.whole")]
+    desk.delete()
+    for ticket in ("3", "4"):
+        desk.call(Desk.assign, ticket).get()
+    assert system.replay.hook(found[0]).same  # it had no state yet
+    for run in found[1:]:
+        with pytest.raises(errors.UnknownAgent, match="another has its name now"):
+            system.replay.hook(run)
+    assert [system.replay.hook(run).outcome for run in runs(system, "Desk.early")[2:]] == [
+        "same", "same",
+    ]  # fmt: skip
+
+
 def test_in_a_recorded_turn_a_method_gets_the_recorded_world(system: AgentSystem) -> None:
     """Clock, chances, calls outside and state are those of that execution, of each attempt."""
     desk = system.agent(Lucky, "a")
