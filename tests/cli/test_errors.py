@@ -12,6 +12,7 @@ from perdure.cli.terminal.exits import ExitCode, exit_code, sentence
 from perdure.persistence import errors
 from tests.cli.commands import command, invoke, spawn
 from tests.kit.children import ROOT, environment
+from tests.kit.deadline import DEADLINE
 
 READERS = (["agents"], ["show", "K", "k"], ["journal"], ["dead-letters"], ["growth"], ["doctor"])
 WRITERS = (["dead-letters", "requeue", "1"], ["dead-letters", "discard", "1"])
@@ -229,6 +230,18 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(desk_store: Path) -> N
         _, said = process.communicate(timeout=30)
         assert said == b""
         assert process.returncode == -13  # SIGPIPE, which shells report as 141
+
+
+def test_an_answer_for_which_there_is_no_room(desk_store: Path) -> None:
+    """A full disk is no defect of ours, and an answer that was not given no success."""
+    words = command("journal", "--store", desk_store, "--json")
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            words, cwd=ROOT, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=DEADLINE, check=False,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert "to give it: [Errno 28] No space left" in result.stderr
 
 
 def test_a_folder_that_cannot_be_written(desk_store: Path, tmp_path: Path) -> None:

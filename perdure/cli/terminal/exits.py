@@ -17,7 +17,9 @@
 from __future__ import annotations
 
 import enum
+import errno
 from pathlib import Path
+from typing import Final
 
 from ...persistence.errors import (
     ConfigurationError,
@@ -43,6 +45,10 @@ class ExitCode(enum.IntEnum):
     DEFECT = 70
 
 
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Of what is no store's error: the answer, or what is unpacked to be looked at, has no room."""
+
+
 class NotFound(Exception):
     """Say that what was named is not in the store, and how to find what is."""
 
@@ -62,7 +68,7 @@ def exit_code(error: Exception) -> ExitCode:
     ):
         if isinstance(error, kind):
             return code
-    return ExitCode.DEFECT
+    return ExitCode.PROBLEMS if _has_no_room(error) else ExitCode.DEFECT
 
 
 def readable(file: str) -> None:
@@ -75,9 +81,15 @@ def readable(file: str) -> None:
 
 def sentence(error: Exception) -> str:
     """Return what to tell a person about an error."""
+    if _has_no_room(error):
+        return f"no room for the answer, or for what is unpacked to give it: {error}; make some"
     if exit_code(error) is not ExitCode.DEFECT:
         return str(error)
     return (
         f"this is a defect in perdure: {type(error).__name__}: {error};"
         " please report it with what it prints when PERDURE_TRACEBACK=1 set"
     )
+
+
+def _has_no_room(error: Exception) -> bool:
+    return type(error) is OSError and error.errno in _NO_ROOM
