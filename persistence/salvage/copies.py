@@ -34,12 +34,17 @@ def looked_up(
 ) -> Salvaged:
     """Return the report with the backups that have what is lost, and the commands for that.
 
-    ``keys`` are those of encrypted ones. One that cannot be read is ``told``, and passed over.
+    ``keys`` are those of encrypted ones. One that cannot be read is ``told``, and passed over, as
+    are all where their folder cannot be: the new store is there by now, and its report counts.
     """
     if found.whole:
         return found
     losses, advice = list(found.losses), list[str]()
-    backups = [each for each in folder.list() if not each.problem]
+    try:
+        backups = [each for each in folder.list() if not each.problem]
+    except BackupError as error:
+        told(f"the backups cannot be looked at: {error}")
+        return found
     for backup in backups[: -_MOST - 1 : -1]:
         if all(loss.backup or loss.outcome == RESTORED for loss in losses):
             break

@@ -6,6 +6,7 @@ that were not hit, and to what its agents reported before.
 
 import contextlib
 import logging
+import re
 import resource
 import signal
 import sqlite3
@@ -424,11 +425,15 @@ def test_the_report_says_which_backup_has_what_is_lost(tmp_path: Path) -> None:
     for root in (root_of(store, "agents"), index):
         content = content[:root] + bytes(PAGE) + content[root + PAGE :]
     damage(store, content)
-    found = looked_up(salvage(store, tmp_path / "new.db"), folder_of(folder), None, print)
+    salvaged = salvage(store, tmp_path / "new.db")
+    found = looked_up(salvaged, folder_of(folder), None, print)
     lost = [x for x in found.losses if x.what == "agent" and x.name.startswith("number")]
     assert {(x.kind, x.backup) for x in lost} == {("Vault", made.name)}
     assert {*AGENTS} <= {x.key for x in lost}
     assert any(f"backup restore {folder} {made.name} --to" in advice for advice in found.advice)
+    told: list[str] = []
+    assert looked_up(salvaged, folder_of(tmp_path / "gone"), None, told.append) == salvaged
+    assert re.match("the backups cannot be looked at: .*gone", "\n".join(told))
 
 
 def test_what_was_taken_back_does_not_come_back(tmp_path: Path) -> None:
