@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,9 @@ from ..hooks.history.recording import POINT, Recording, recording_in
 from ..persistence.errors import UnknownAgent, UnknownHook
 from ..persistence.store.store import StoreReader
 from ..persistence.upkeep.states import StateCopy, States
+
+_OTHER: Final = frozenset({"rows", "gone", "schemas"})
+"""What a delta says of others, and of the class that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +66,4 @@ def turn_of(store: StoreReader, record: HookRecord) -> RecordedTurn:
 def _own(delta: str) -> dict[str, Any]:
     """Return the part of a delta that is its agent's state."""
     parts: dict[str, Any] = msgspec.json.decode(delta)
-    return {verb: part for verb, part in parts.items() if verb not in ("rows", "gone")}
+    return {verb: part for verb, part in parts.items() if verb not in _OTHER}

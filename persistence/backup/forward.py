@@ -72,7 +72,7 @@ def roll(
     """
     first = _same_history(target, source)
     target.acquire(Owner.this_process())
-    again = _Again(target, source)
+    again = _Again(target, source, first)
     done = first
     while rows := _rows(source, done, last):
         again.meet(rows)
@@ -121,7 +121,7 @@ def _rows(source: SqliteReader, behind: int, last: int) -> list[JournalRow]:
 class _Again:
     """Makes commits of journal rows."""
 
-    def __init__(self, target: SqliteReader, source: SqliteReader) -> None:
+    def __init__(self, target: SqliteReader, source: SqliteReader, behind: int) -> None:
         self._names: dict[int, tuple[str, str]] = {}
         """Those of the agents that are met, as of then: a store may have a million others."""
         self._last_names: dict[int, tuple[str, str]] = {}
@@ -129,11 +129,10 @@ class _Again:
         self._born = first_kinds(source)
         """Those of agents that have had another kind since."""
         self._agents: dict[int, _Agent] = {}
-        # The journal does not say with which schema an agent is written: what it has later holds
-        # from its first change on, or from its migration on.
+        # The journal of an earlier release does not say where an agent is written with another
+        # schema: the one that is known next holds from its first change on, or its migration on.
         self._schemas: dict[int, int] = {}
-        self._of_kinds: dict[str, int | None] = {}
-        """What agents of a kind have, for those that are gone by then."""
+        self._first_schemas = first_schemas(source, behind)
         self._erased = set(erased_numbers(target))
         """Agents that were taken out of the backup: they have no state to go on from."""
         self._target = target
@@ -149,7 +148,8 @@ class _Again:
             as_born = {agent: (born.get(agent, kind), key) for agent, (kind, key) in last.items()}
             self._last_names |= last
             self._names |= as_born | there
-            self._schemas |= schemas(self._later, new)
+            first = self._first_schemas
+            self._schemas |= schemas(self._later, new) | {n: first[n] for n in new & first.keys()}
 
     def commit(self, row: JournalRow) -> Commit:
         """Return a commit with all that its row says."""
@@ -199,9 +199,11 @@ class _Again:
         made.status, made.reason = status_after(head, row.name, delta)
         made.delta = rows_of(row.agent, delta)
         shape, schema = shape_after(agent.shape, delta), agent.schema
-        if row.name == MIGRATE or (not schema and shape != agent.shape):
+        if delta.schemas is not None:
+            schema = self._schemas[row.agent] = delta.schemas[1]
+        elif row.name == MIGRATE or (not schema and shape != agent.shape):
             found = self._schemas.get(row.agent)
-            found = self._of_kind(made.kind) if found is None else found
+            found = self._of_kind(made.kind, row.sequence) if found is None else found
             schema = schema if found is None else found
         if (shape, schema) != (agent.shape, agent.schema):
             made.delta.shape = shape_text(shape, schema)
@@ -212,11 +214,10 @@ class _Again:
             shape, schema,
         )  # fmt: skip
 
-    def _of_kind(self, kind: str) -> int | None:
-        if kind not in self._of_kinds:
-            later = schema_of_kind(self._later, kind)
-            self._of_kinds[kind] = later or schema_of_kind(self._target, kind)
-        return self._of_kinds[kind]
+    def _of_kind(self, kind: str, sequence: int) -> int | None:
+        """Return what a kind was written with at a commit: its agent may be gone by now."""
+        found = schema_of_kind(self._later, kind, sequence)
+        return found or schema_of_kind(self._target, kind, sequence)
 
     def _known(self, row: JournalRow) -> _Agent:
         if row.agent not in self._names:
@@ -264,12 +265,27 @@ def schemas(store: SqliteReader, agents: Iterable[int]) -> dict[int, int]:
         return {agent: read_shape(shape)[1] for agent, shape in rows}
 
 
-def schema_of_kind(store: SqliteReader, kind: str) -> int | None:
-    """Return the number of the schema that the newest agent of a kind has that has any."""
-    query = "SELECT shape FROM agents WHERE kind = ? AND shape IS NOT NULL ORDER BY agent DESC"
+def first_schemas(store: SqliteReader, behind: int) -> dict[int, int]:
+    """Return the schemas that agents had before the first change of it behind a commit."""
+    query = (
+        "SELECT agent, delta FROM journal WHERE sequence > ? AND delta LIKE '%\"schemas\":[%'"
+        " ORDER BY sequence DESC"
+    )
     with store.reading() as connection:
-        numbers = (read_shape(shape)[1] for (shape,) in connection.execute(query, (kind,)))
-        return next(filter(None, numbers), None)
+        rows = fetch(connection, query, (behind,))
+    found = ((agent, read_delta(delta).schemas) for agent, delta in rows if agent)
+    return {agent: schemas[0] for agent, schemas in found if schemas}
+
+
+def schema_of_kind(store: SqliteReader, kind: str, sequence: int) -> int | None:
+    """Return the number of the newest schema of a kind's agents that was used up to a commit."""
+    query = (
+        "SELECT number FROM schemas WHERE kind = ? AND family = 'state' AND sequence <= ?"
+        " ORDER BY number DESC LIMIT 1"
+    )
+    with store.reading() as connection:
+        rows = fetch(connection, query, (kind, sequence))
+    return rows[0][0] if rows else None
 
 
 def _numbers(agents: Iterable[int]) -> tuple[str]:

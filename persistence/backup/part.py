@@ -323,6 +323,8 @@ def difference(now: StateCopy, then: StateCopy, store: SqliteReader, head: Agent
     # What has come since stays named: it has its default, or nothing in it.
     shape = {**_emptied(now), **dict.fromkeys(delta.fields), **then.whole_shape()}
     delta.shape = shape_text(shape, then.schema)
+    if now.schema != then.schema:
+        delta.schemas = now.schema, then.schema
     return delta
 
 

@@ -27,6 +27,8 @@ class JournalDelta(msgspec.Struct):
     """The agent's status, and its reason, where that is not simply that it runs."""
     kinds: tuple[str, str] | None = None
     """The kind that the agent had, and the one that it has with this commit, if that is another."""
+    schemas: tuple[int, int] | None = None
+    """The number of the schema that it was written with, and of the one from this commit on."""
 
 
 read_delta: Final = msgspec.json.Decoder(JournalDelta).decode

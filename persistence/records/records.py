@@ -192,7 +192,7 @@ class Renaming(NamedTuple):
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
-    __slots__ = ("_entries", "_truncated", "agent", "fields", "items", "shape")
+    __slots__ = ("_entries", "_truncated", "agent", "fields", "items", "schemas", "shape")
 
     def __init__(self, agent: int) -> None:
         """Make a delta that changes nothing of ``agent``."""
@@ -205,6 +205,8 @@ class Delta:
         self._truncated: dict[str, int] | None = None
         # The agent's shape after it (see StoredAgent) as JSON; None where it stays as it was.
         self.shape: str | None = None
+        # The number of its schema, and the one before; None where that stays, or begins, as it is.
+        self.schemas: tuple[int, int] | None = None
 
     @property
     def entries(self) -> dict[tuple[int, str, str | int], EntryRow | None]:
@@ -259,6 +261,7 @@ class Delta:
             self.entries.update(later._entries)
         if later.shape is not None:
             self.shape = later.shape
+        self.schemas = self.schemas or later.schemas  # once for each time it is loaded
 
     def text(self) -> str:
         """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""

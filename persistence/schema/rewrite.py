@@ -48,7 +48,7 @@ class Rewritten:
     def unchanged(cls, stored: StoredAgent, schema: int) -> Rewritten:
         """Return what says only that an agent is read by another schema as it is."""
         delta = Delta(stored.head.agent)
-        delta.shape = shape_text(stored.shape, schema)
+        delta.shape, delta.schemas = shape_text(stored.shape, schema), (stored.schema, schema)
         return cls(MIGRATE, delta, (), ())
 
 
@@ -101,6 +101,7 @@ class Rewriting:
         if not delta and self._shape == self._stored.shape and not steps:
             return None
         delta.shape = shape_text(self._shape, schema)
+        delta.schemas = self._stored.schema, schema
         changed = bool(steps or renamed)
         read = self._target.names | (touched - data.keys())
         left = tuple(sorted(self._alive - read)) if changed else ()

@@ -144,7 +144,7 @@ class StateTracker:
         """
         self._shape = dict(shape)
         self._schema = schema
-        self._moves_on = schema != written
+        self._written = written
         self._plain: list[_Tracked] = []
         self.stale = False
         """Whether there is anything to save that no later turn need change."""
@@ -383,9 +383,13 @@ class StateTracker:
 
     def _shaped(self, delta: Delta | None) -> Delta | None:
         """Give a delta the agent's shape if that is new."""
-        if delta is not None and (delta.shape is not None or delta.items or self._moves_on):
+        if delta is not None and (
+            delta.shape is not None or delta.items or self._written != self._schema
+        ):
             delta.shape = shape_text(self._shape, self._schema)
-            self._moves_on = False
+            if self._written not in (0, self._schema):
+                delta.schemas = self._written, self._schema
+            self._written = self._schema
         return delta
 
     def rollback(self) -> None:

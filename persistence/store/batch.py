@@ -300,6 +300,8 @@ def _journal(turns: list[Commit], shared: Mapping[int, str]) -> list[JournalRow]
             text = joined(text, _status(commit))
         if commit.effects is not None and commit.effects.renamed is not None:
             text = joined(text, _kinds(commit.effects.renamed))
+        if commit.delta is not None and commit.delta.schemas is not None:
+            text = joined(text, _schemas(commit.delta.schemas))
         row = (
             commit.sequence, commit.agent, commit.version, commit.previous, commit.time,
             commit.name, commit.message, commit.cause, commit.correlation, text,
@@ -316,3 +318,8 @@ def _status(commit: Commit) -> str:
 def _kinds(renamed: Renaming) -> str:
     """Return what the journal says of another kind: the names of agents are those of today."""
     return f'"kinds":{msgspec.json.encode((renamed.kind, renamed.becomes)).decode()}'
+
+
+def _schemas(moved: tuple[int, int]) -> str:
+    """Return what the journal says of another schema: the shapes of agents are those of today."""
+    return f'"schemas":{msgspec.json.encode(moved).decode()}'

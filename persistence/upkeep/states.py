@@ -60,7 +60,7 @@ class StateCopy:
         for name, entries in self.maps.items():
             for key, text in entries.items():
                 made.put(name, key, text)
-        made.shape = shape_text(self.whole_shape(), schema)
+        made.shape, made.schemas = shape_text(self.whole_shape(), schema), (0, schema)
         return made
 
     def whole_shape(self) -> dict[str, int | None]:
