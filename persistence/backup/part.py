@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,11 +21,13 @@ from ..records.journal import shape_text
 from ..records.records import AgentRow, Commit, Counters, Deletion, Delta, Message, StoredAgent
 from ..records.shared_tables import SCHEMAS, SCOPED, TOMBSTONES
 from ..records.tables import Change, Key, Order, Row
+from ..schema.ages import Ages
 from ..schema.registry import registered, schema_of
 from ..sqlite.reader import SqliteReader
 from ..sqlite.store import SqliteStore
 from ..store.batch import Batch
 from ..upkeep.states import StateCopy
+from .moments import newest_in
 from .progress import Progress, silent
 from .selection import Selection
 
@@ -32,7 +35,7 @@ BROUGHT_BACK: Final = "(bring back)"
 """What the journal calls the commits."""
 _SLICE: Final = 500
 _BY_SCOPE: Final = ("kind", "id", "part")
-_VALUE, _VERSION = 4, 5
+_VALUE, _VERSION, _SEQUENCE = 4, 5, 6
 """The columns of a scoped key that are looked at."""
 
 T = TypeVar("T")
@@ -110,9 +113,12 @@ class _Part:
         self._here = here
         self._then = then
         self._how = how
-        self._sequences = itertools.count(counters.sequence + 1)
+        with then.reading() as connection:
+            # A new store goes on from there: by their numbers rows are known to be of a schema.
+            self._sequence = max(counters.sequence, newest_in(connection))
         self._agents = itertools.count(counters.agent + 1)
         self._chain = counters.chain
+        self._ages = Ages(here, then)
 
     def batches(self, part: Selection) -> Iterator[Batch]:
         for commits in _slices(self._commits(part)):
@@ -133,10 +139,13 @@ class _Part:
                     yield from self._gone(now)
         for scope in part.scopes:
             yield from self._scope(scope)
+        if again := self._ages.ended(self._sequence + 1):
+            yield self._changing(again)
 
     def _commit(self, kind: str = "", key: str = "") -> Commit:
         made = Commit(kind, key, time=self._how.now, name=BROUGHT_BACK)
-        made.sequence = next(self._sequences)
+        self._sequence += 1
+        made.sequence = self._sequence
         return made
 
     def _first(self, part: Selection) -> Commit:
@@ -238,12 +247,24 @@ class _Part:
             if each.id not in there and each.id not in dead
         ]
         if self._how.mail and waited:
+            self._refuse_rewritten(waited)
             waiting = [*waiting, *waited]
             self.counts.messages += len(waited)
         else:
             self.counts.left += len(waited)
         if waiting:
             made.with_effects().sends = waiting
+
+    def _refuse_rewritten(self, waited: list[Message]) -> None:
+        """Refuse messages that the store would take for what a migration has made of them."""
+        for each in waited:
+            now, then = sent_under(self._here, each), sent_under(self._then, each)
+            if now and now != then:
+                message = (
+                    f"message {each.id} to {each.kind}/{each.key} was migrated since, and cannot"
+                    " wait again as it was; leave mail out, or restore the whole to another file"
+                )
+                raise ConfigurationError(message)
 
     def _gone(self, now: StoredAgent | AgentRow) -> Iterator[Commit]:
         head = now.head if isinstance(now, StoredAgent) else now
@@ -264,7 +285,8 @@ class _Part:
 
     def _scope(self, scope: Scope) -> Iterator[Commit]:
         before, after = keys_in(self._here, scope), keys_in(self._then, scope)
-        changes = [Change(SCOPED, place, None) for place in before.keys() - after.keys()]
+        gone = [Change(SCOPED, place, None) for place in before.keys() - after.keys()]
+        changes: list[tuple[int, Change]] = []
         for place, row in after.items():
             now = before.get(place)
             if now is not None and (now[_VALUE], now[-1]) == (row[_VALUE], row[-1]):
@@ -273,12 +295,35 @@ class _Part:
             assert isinstance(version, int)
             # Whoever has read the key of now must not take this one for it.
             fresh = (*row[:_VERSION], version + 1, *row[_VERSION + 1 :])
-            changes.append(Change(SCOPED, place, fresh))
-        self.counts.keys += len(changes)
-        for some in _slices(changes):
-            commit = self._commit()
-            commit.with_effects().rows = list(some)
-            yield commit
+            changes.append((int(str(row[_SEQUENCE])), Change(SCOPED, place, fresh)))
+        self.counts.keys += len(gone) + len(changes)
+        for rows in _slices(gone):
+            yield self._changing(rows)
+        rows = []
+        for written, change in sorted(changes, key=itemgetter(0)):
+            # It has the number of another commit from now on.
+            at = self._sequence + 1 + bool(rows)
+            if (entered := self._ages.entered(self._ages.of(written), at)) or len(rows) >= _SLICE:
+                if rows:
+                    yield self._changing(rows)
+                rows = entered
+            rows.append(change)
+        if rows:
+            yield self._changing(rows)
+
+    def _changing(self, rows: list[Change]) -> Commit:
+        made = self._commit()
+        made.with_effects().rows = rows
+        return made
+
+
+def sent_under(store: SqliteReader, message: Message) -> str:
+    """Return the fingerprint of the schema that a store has a message for; empty if none."""
+    found = ""
+    for each in registered(store):
+        if (each.kind, each.schema.family) == (message.kind, "messages"):
+            found = each.fingerprint if each.letter <= message.id else found
+    return found
 
 
 def copied(store: SqliteReader, stored: StoredAgent) -> StateCopy:

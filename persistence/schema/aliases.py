@@ -46,6 +46,7 @@ from ..secrets.sealer import Sealer
 from ..secrets.tokens import PREFIX
 from ..store.batch import Batch
 from ..store.store import Store
+from .ages import Ages
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -56,6 +57,8 @@ _TABLES: Final = (
     SCHEMAS, SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, SESSIONS, ARTIFACTS, ARTIFACT_NAMES,
     ATTEMPTS,
 )  # fmt: skip
+_PLACED: Final = {each: each.names.index("sequence") for each in (SCOPED, ARTIFACTS)}
+"""Those whose rows are placed by their commit among the schemas, and where they name it."""
 _AGENT: Final = "agent"
 """The kind of the scopes and principals of agents."""
 _ALL: Final = "agents"
@@ -126,9 +129,7 @@ class _CarryOver:
         former |= dict.fromkeys(former_kinds(self._row, self._new))
         place = former_place(self._new)
         text = msgspec.json.encode([kind for kind in former if kind != self._new]).decode()
-        commit = Commit(time=self._moment, name=RENAME)
-        commit.with_effects().rows = [Change(PROGRESS, place, (*place, text, 0))]
-        self._add(commit)
+        self._change([Change(PROGRESS, place, (*place, text, 0))])
 
     def _row(self, table: Table, key: Key) -> Row | None:
         return self._store.row(table, key)
@@ -238,20 +239,34 @@ class _CarryOver:
     def _rows(self, table: Table) -> None:
         """Carry the rows of a declared table over that name an agent of the kind."""
         order, after = Order(table.key_names[:1]), None
+        ages = Ages(self._store)
         while page := self._store.page(table, order, after, _PAGE):
             after = page[-1][: table.key]
             changes: list[Change] = []
             for row in page:
                 fresh = self._renamed(table, row)
                 if fresh != row:
+                    # It has the number of another commit from now on.
+                    age = ages.of(int(str(row[_PLACED[table]]))) if table in _PLACED else {}
+                    if entered := ages.entered(age, self._next + bool(changes)):
+                        self._change(changes)
+                        changes = entered
                     if table.place(fresh) != table.place(row):
                         changes.append(Change(table, table.place(row), None))
                     changes.append(Change(table, table.place(fresh), fresh))
-            if changes:
-                commit = Commit(time=self._moment, name=RENAME)
-                commit.with_effects().rows = changes
-                self._add(commit)
+            self._change(changes)
+        self._change(ages.ended(self._next))
         self._write()  # what is put may stand behind what is being read
+
+    @property
+    def _next(self) -> int:
+        return self._counters.sequence + 1
+
+    def _change(self, changes: list[Change]) -> None:
+        if changes:
+            commit = Commit(time=self._moment, name=RENAME)
+            commit.with_effects().rows = changes
+            self._add(commit)
 
     def _renamed(self, table: Table, row: Row) -> Row:
         values = dict(zip(table.names, row, strict=True))

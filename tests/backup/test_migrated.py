@@ -1,11 +1,11 @@
 """Agents that were migrated, more than once, between two backups."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from perdure import Agent, AgentSystem, Backups, Log, State, migration, transforms
+from perdure import Agent, AgentSystem, Backups, Log, Scope, State, migration, transforms
 from tests.backup.stores import contents
 from tests.backup.test_recovery import exact, pictures
 
@@ -140,3 +140,57 @@ def test_an_agent_is_of_the_schema_that_it_had(tmp_path: Path) -> None:
         with opened(target, Till4) as system:
             assert system.agent(Till4, "a").call(Till4.take, 0).get() == 1_000 * taken
             assert system.agent(Till4, "quiet").call(Till4.take, 0).get() == 1_000
+
+
+class Fare(msgspec.Struct):
+    """A shared value."""
+
+    euros: int = 0
+
+
+class InCentsFare(msgspec.Struct):
+    """What it was migrated to."""
+
+    schema_version: ClassVar[str] = "2.0.0"
+    cents: int = 0
+
+
+migration(
+    InCentsFare, "1.0.0", "2.0.0",
+    transforms.rename("euros", "cents"), transforms.convert("cents", lambda euros: euros * 100),
+)  # fmt: skip
+
+
+def test_shared_values_are_of_the_schema_that_they_had(tmp_path: Path) -> None:
+    """Keys that are brought back are read as they were written, those beside them as they are."""
+    path, backups = tmp_path / "fares.db", Backups(tmp_path / "backups")
+    user = Scope.user("mira")
+
+    def with_fares(path: Path, fare: type[msgspec.Struct]) -> AgentSystem:
+        schemas = {"fare/*": fare}
+        return AgentSystem.open(path, agents=[], schemas=schemas, sync="process", service=False)
+
+    with with_fares(path, Fare) as system:
+        for key in ("fare/old", "fare/both"):
+            system.state.set(user, key, Fare(5))
+    before = backups.create(path).name
+    with with_fares(path, InCentsFare) as system:
+        system.state.set(user, "fare/both", InCentsFare(7))
+        system.state.set(user, "fare/new", InCentsFare(8))
+    both = backups.create(path).name
+    with with_fares(path, InCentsFare) as system:
+        system.migrate()
+        system.state.set(user, "fare/old", InCentsFare(1))
+        system.state.set(Scope.GLOBAL, "fare/other", InCentsFare(9))
+    expected = {before: {"old": 500, "both": 500}, both: {"old": 500, "both": 7, "new": 8}}
+    for number, (name, fares) in enumerate(expected.items()):
+        alone = tmp_path / f"{number}.db"
+        backups.take_out(alone, scopes=[user], name=name)
+        backups.bring_back(path, scopes=[user], name=name)
+        for target in (path, alone):
+            for _ in range(2):  # another process knows it as well
+                with with_fares(target, InCentsFare) as system:
+                    system.state.set(Scope.GLOBAL, "fare/other", InCentsFare(9))
+                    there = {key: system.state.get(user, key) for key in system.state.each(user)}
+                    assert there == {f"fare/{key}": InCentsFare(of) for key, of in fares.items()}
+                    assert system.state.get(Scope.GLOBAL, "fare/other") == InCentsFare(9)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from perdure import Agent, AgentSystem, Backups, State, migration, open_reader, transforms
+from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.store.lease import Owner
 from perdure.persistence.upkeep.doctor import examine
 from perdure.url import open_store
@@ -117,6 +119,7 @@ def test_what_waits_is_migrated_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ticket.call(Ticket.sell, 1).get()
         ticket.pause()
         ticket.cast(Ticket.sell, 2)
+    before = backups.create(path).name
     with opened(path, InCents) as system:
         system.agent(InCents, "b").cast(InCents.sell, 500)
         assert system.idle(20)
@@ -133,6 +136,15 @@ def test_what_waits_is_migrated_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         again = system.agent(InCents, "a")
         again.resume()
         assert again.call(InCents.sell, 300).get() == (1, 200, 300)
+    back = partial(backups.bring_back, path, agents=[("Ticket", "a")], name=before)
+    with opened(path, InCents) as system:
+        system.agent(InCents, "a").resume()
+        assert system.idle(20)
+    rows = contents(path)
+    with pytest.raises(ConfigurationError, match="was migrated since"):
+        back(mail=True)
+    assert contents(path) == rows
+    assert back().counts.left == 1
 
 
 @pytest.mark.parametrize("trimmed", [False, True])

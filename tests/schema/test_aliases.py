@@ -4,7 +4,9 @@ import base64
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import ClassVar
 
+import msgspec
 import pytest
 
 from perdure import (
@@ -21,8 +23,10 @@ from perdure import (
     Secret,
     State,
     VirtualClock,
+    migration,
     new_key,
     open_reader,
+    transforms,
 )
 from perdure.persistence.errors import ConfigurationError, IncompatibleSchema, StoreUnavailable
 from perdure.persistence.sqlite.store import SqliteStore
@@ -302,3 +306,47 @@ def test_an_alias_is_of_one_class(classes: Callable[[], list[type[Agent[CounterS
     """One that is of two, or the kind of another, is refused."""
     with pytest.raises(ConfigurationError, match="has aliases = "):
         AgentSystem.open("memory://", agents=classes())
+
+
+class Fare(msgspec.Struct):
+    """A value that an agent keeps in its scope."""
+
+    euros: int = 0
+
+
+class InCents(msgspec.Struct):
+    """What it is migrated to when it is read."""
+
+    schema_version: ClassVar[str] = "2.0.0"
+    cents: int = 0
+
+
+migration(
+    InCents, "1.0.0", "2.0.0",
+    transforms.rename("euros", "cents"), transforms.convert("cents", lambda euros: euros * 100),
+)  # fmt: skip
+
+
+def test_values_are_migrated_under_the_new_name_as_well(tmp_path: Path) -> None:
+    """A key that was written before the type was changed, and is read after the kind was."""
+    path, before = tmp_path / "fares.db", Scope.agent("Counter", "a")
+    with AgentSystem.open(path, agents=[Counter], schemas={"fare/*": Fare}) as system:
+        system.agent(Counter, "a").call(Counter.remind).get()
+        system.state.set(before, "fare/old", Fare(5))
+        system.artifacts.register("report/*", Fare)
+        system.artifacts.save("report/1", b"old", scope=before, meta={"euros": 5})
+    with AgentSystem.open(path, agents=[Counter], schemas={"fare/*": InCents}) as system:
+        system.state.set(before, "fare/new", InCents(7))
+        system.artifacts.register("report/*", InCents)
+        system.artifacts.save("report/2", b"new", scope=before, meta={"cents": 7})
+    for _ in range(2):
+        with AgentSystem.open(path, agents=[Desk], schemas={"fare/*": InCents}) as system:
+            own = Scope.agent("Desk", "a")
+            found = [system.state.get(own, f"fare/{key}") for key in ("old", "new")]
+            assert found == [InCents(500), InCents(7)]
+            system.artifacts.register("report/*", InCents)
+            named = [system.artifacts.get(f"report/{n}", scope=own).meta for n in (1, 2)]
+            assert named == [{"cents": 500}, {"cents": 7}]
+            system.state.set(own, "other", 1)
+    with closing(open_reader(path)) as reader:
+        assert examine(reader).healthy
