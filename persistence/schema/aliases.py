@@ -76,8 +76,11 @@ def carry_over(
     ConfigurationError if there is an agent of the new kind of the same key; nothing was changed.
     """
     there = set(store.kinds()) if aliases else set()
+    looks = store.mailbox, store.timers, store.dead_letters
     for old, new in aliases.items():
-        if old in there or store.mailbox(old, limit=1) or store.timers(old, limit=1):
+        # The first time also without agents: rights, isolations, keys may be there before them.
+        first = counters.sequence and old not in former_kinds(store.row, new)
+        if first or old in there or any(waiting(old, limit=1) for waiting in looks):
             counters = _CarryOver(store, counters, (old, new), sealer, moment).run()
     return counters
 
@@ -103,15 +106,16 @@ class _CarryOver:
 
     def run(self) -> Counters:
         self._refuse_doubles()
-        self._remember()
         for table in _TABLES:
             self._rows(table)
         self._mail()
         self._timers()
         self._dead()
+        self._remember()
         count = self._agents()
         self._write()
-        logger.warning("%d agents of kind %s are of kind %s now", count, self._old, self._new)
+        if count:
+            logger.warning("%d agents of kind %s are of kind %s now", count, self._old, self._new)
         return self._counters
 
     def _refuse_doubles(self) -> None:
@@ -124,7 +128,11 @@ class _CarryOver:
                 raise ConfigurationError(message)
 
     def _remember(self) -> None:
-        """Note what the kind was called: who is erased was stored, and backed up, by that name."""
+        """Note what the kind was called: who is erased was stored, and backed up, by that name.
+
+        Behind all but the agents: where there are none, who comes next sees by it whether that is
+        done.
+        """
         former = dict.fromkeys((self._old, *former_kinds(self._row, self._old)))
         former |= dict.fromkeys(former_kinds(self._row, self._new))
         place = former_place(self._new)

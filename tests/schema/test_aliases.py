@@ -28,7 +28,12 @@ from perdure import (
     open_reader,
     transforms,
 )
-from perdure.persistence.errors import ConfigurationError, IncompatibleSchema, StoreUnavailable
+from perdure.persistence.errors import (
+    ConfigurationError,
+    IncompatibleSchema,
+    Isolated,
+    StoreUnavailable,
+)
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.upkeep.doctor import examine
@@ -183,6 +188,29 @@ def test_parts_and_places_in_what_is_shared_are_carried_over(keys: Keys) -> None
         assert system.sharing.pipeline("orders").passed() == 1
         assert system.sharing.family().parent(aide) == system.agent(Aide, "boss")
         assert system.sharing.topic("news").lag() == {Principal.agent("Aide", "a"): 0}
+
+
+def test_what_there_is_without_agents_is_carried_over(keys: Keys) -> None:
+    """Rights, keys, isolations and dead letters may be there before there is any agent."""
+    store, flow = MemoryStore(), Scope.workflow("w")
+    with AgentSystem.open(store, agents=[Helper], keys=keys) as system:
+        system.state.set(flow, "k", 7)
+        system.access.grant(Principal.agents("Helper"), flow, Right.READ)
+        system.state.set(Scope.agent("Helper", "a"), "k", 8)
+        system.access.isolate(system.agent(Helper, "cut"), "it was broken into")
+        system.agent(Helper, "dead").cast(Helper.told, 99)
+        assert system.idle(20)
+        assert system.dead_letters.count("Helper") == 1
+        assert not store.kinds()
+    with AgentSystem.open(store, agents=[Aide], keys=keys) as system:
+        assert system.agent(Aide, "a").call(Aide.seen).get() == (0, 7, "")
+        assert system.state.get(Scope.agent("Aide", "a"), "k") == 8
+        with pytest.raises(Isolated, match="Aide/cut"):
+            system.agent(Aide, "cut").call(Aide.seen).get()
+        assert [letter.kind for letter in system.dead_letters.list()] == ["Aide"]
+        before = system.journal.list()[-1].sequence
+    with AgentSystem.open(store, agents=[Aide], keys=keys) as system:
+        assert system.journal.list()[-1].sequence == before, "it is done once"
 
 
 def test_secrets_of_before_open_where_they_are_looked_at(tmp_path: Path, keys: Keys) -> None:
