@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar, Unpack
 from ...hooks.details import SessionDetails
 from ...hooks.points import SESSION_AFTER, SESSION_BEFORE, Point
 from ...persistence.errors import (
+    ConfigurationError,
     Conflict,
     Deadlock,
     Denied,
@@ -322,9 +323,13 @@ class Sessions(Handle, Generic[S]):
         of it is: what an import leaves that is interrupted is deleted at the next opening. Keys and
         metadata that an earlier version of a type registered here has written are migrated. It
         gets a new correlation, and is nested in none. ImportRefused for a file that is damaged or
-        was made up, SessionExists if the id is taken. Deadlock in a handler.
+        was made up, SessionExists if the id is taken. Deadlock in a handler, ConfigurationError in
+        a transaction.
         """
         self._refuse_in_a_turn("import_")
+        if self._desk.unit() is not None:
+            message = "import_() makes commits of its own, which no transaction can undo"
+            raise ConfigurationError(f"{message}; call it outside of this one")
         importer = Importer(self._desk, self._watch, self._bounds, self._artifacts, self._values)
         key = None if session_id is None else checked_name(session_id, "session id")
         row = importer.read(Path(path), key)

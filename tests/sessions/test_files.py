@@ -28,6 +28,7 @@ from perdure import (
     new_key,
 )
 from perdure.persistence.errors import (
+    ConfigurationError,
     Deadlock,
     ImportRefused,
     LimitExceeded,
@@ -106,6 +107,15 @@ def test_files_are_neither_written_nor_read_in_turns(good: Path) -> None:
         for method in (Clerk.export, Clerk.take):
             with pytest.raises(Deadlock, match="call it from outside"):
                 system.agent(Clerk, "a").call(method, str(good)).get()
+
+
+def test_a_transaction_takes_no_import(good: Path) -> None:
+    """It would end with the artifacts alone: what the import commits itself could not be undone."""
+    with opened() as system:
+        with pytest.raises(ConfigurationError, match="outside of this"), system.state.transaction():
+            system.sessions.import_(good)
+        assert not list(system.sessions.list())
+        assert not list(system.artifacts.list())
 
 
 def test_an_export_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
