@@ -40,6 +40,7 @@ from ...shared.ledger.unit import Unit
 from ..cell.attempts import Care
 from ..cell.cell import Surroundings
 from ..cell.listeners import keep_runs
+from .listening import listening
 from .post import refuse_agents
 
 logger = logging.getLogger("perdure.actors")
@@ -260,7 +261,8 @@ class DeferredSweep(Sweep):
             details = msgspec.structs.replace(details, sequence=int(str(row[0])))
         who = _owner(hook, row)
         unit = desk.begin_as(who, details.correlation)
-        with in_name_of(who), following(self._home, details.correlation, int(str(row[0]))):
+        led = following(self._home, details.correlation, int(str(row[0])))
+        with in_name_of(who), led, listening(hook.point):
             self._end(unit, row, runs, lambda: hook.run(details, None, around, runs, strict=True))
 
     def _end(

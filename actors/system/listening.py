@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -15,6 +17,16 @@ D = TypeVar("D", bound=Details)
 
 _listening: Final[ContextVar[bool]] = ContextVar("perdure_listening", default=False)
 """Set while hooks run at shared state: what they do there themselves runs none."""
+
+
+@contextmanager
+def listening(point: Point[Any]) -> Iterator[None]:
+    """Run a block as hooks of ``point``, then or later: at shared state they run no others."""
+    token = _listening.set(point in SHARED)
+    try:
+        yield
+    finally:
+        _listening.reset(token)
 
 
 class SharedListeners:
@@ -32,11 +44,8 @@ class SharedListeners:
         """Return the details as the hooks left them; HookCancelled, HookFailed."""
         if _listening.get():
             return details
-        token = _listening.set(True)
-        try:
+        with listening(point):
             decision = self._points.run(point, details, name)
-        finally:
-            _listening.reset(token)
         refuse(decision)
         return details if decision is None else decision.details
 

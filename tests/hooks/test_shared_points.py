@@ -239,16 +239,18 @@ def replace_by_one(_details: ScopeDetails) -> Replace:
     return Replace(1)
 
 
-def test_what_a_hook_does_with_shared_state_runs_no_hooks() -> None:
-    """A hook at writes may write: in its owner's name, and without an end to it."""
+@pytest.mark.parametrize("deferred", [False, True])
+def test_what_a_hook_does_with_shared_state_runs_no_hooks(*, deferred: bool) -> None:
+    """A hook at writes may write, then or later: in its owner's name, and not without an end."""
     with opened() as system:
 
         def count(details: ScopeDetails) -> None:
             system.state.add(GLOBAL, "writes")
 
-        system.hooks.on("scope_write.after", count)
+        system.hooks.on("scope_write.after", count, deferred=deferred)
         system.agent(Clerk, "a").call(Clerk.put, "k", 5).get(timeout=DEADLINE)
         system.state.set(GLOBAL, "x", 1)
+        assert system.idle(DEADLINE)
         assert system.state.get(GLOBAL, "writes") == 2
 
 
