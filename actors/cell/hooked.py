@@ -219,7 +219,7 @@ class HookedCell(RunningCell):
         """Undo what the handler did, and go on with the turn."""
         assert self.activation is not None
         self.activation.rollback()
-        turn.sends, turn.steps, turn.timers = (), (), None
+        turn.sends, turn.steps, turn.timers, turn.beside = (), (), None, None
         if turn.notes is not None:
             turn.notes.runs = [run for run in turn.notes.runs if not run.vain]
         if turn.unit is not None:

@@ -14,7 +14,15 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from perdure import AgentSystem, Detector, Durability, State, VirtualClock
+from perdure import (
+    AgentSystem,
+    Detector,
+    Durability,
+    ErrorDetails,
+    Skip,
+    State,
+    VirtualClock,
+)
 from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
 from perdure.llm.records import Budget, Effect, Run, RunStep, RunWait, Tally, ThinkingState
@@ -1070,3 +1078,25 @@ def test_a_number_that_is_none_is_refused(wrong: int) -> None:
                 asked.get()
         with pytest.raises(ConfigurationError, match="there is no step"):
             desk.call(Desk.edit_transcript, wrong, "text").get()
+
+
+class Hasty(Desk):
+    """Fails behind the beginning of a run."""
+
+    def begin_and_fail(self) -> str:
+        """Think, and raise."""
+        self.think("hello")
+        raise LookupError("no")
+
+
+def test_a_run_of_what_a_hook_undoes_does_not_begin() -> None:
+    """The asker gets what the hook says, and does not wait for a run that is not there."""
+
+    def skip(details: ErrorDetails) -> Skip:
+        return Skip(str(details.error))
+
+    with AgentSystem.open("memory://", agents=[Hasty]) as system:
+        system.hooks.on("error", skip)
+        hasty = system.agent(Hasty, "one")
+        assert hasty.call(Hasty.begin_and_fail).get(timeout=DEADLINE) == "no"
+        assert system.runs.list() == []
