@@ -9,14 +9,14 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from ..persistence.errors import CorruptState
-from ..persistence.names.scope import INTERNAL, Scope
+from ..persistence.names.scope import INTERNAL, RUNS, Scope
 from ..persistence.records.shared_tables import SCOPED
 from ..persistence.records.tables import Order, Row
 from ..persistence.store.store import StoreReader
 from ..shared.scopes.entries import KEY, VALUE
 from .records import ENDED, Run, RunStatus, RunWait
 
-SCOPE: Final = Scope(INTERNAL, "runs", "all")
+SCOPE: Final = Scope(INTERNAL, RUNS, "all")
 DECISIONS: Final = {
     "in doubt": ("retry", "done", "skip", "fail"),
     "approval": ("approve", "deny", "fail"),

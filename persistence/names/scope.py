@@ -19,6 +19,8 @@ _PAIRED: Final = {"agent": "/", "custom": "/", "step": "/step:"}
 """Kinds of an id and a part, with what stands between them."""
 INTERNAL: Final = "sharing"
 """The kind that only perdure's own sharing patterns use."""
+RUNS: Final = "runs"
+"""The id of that scope of it whose keys are the places of runs that have not ended."""
 
 
 @final

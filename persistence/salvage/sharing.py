@@ -9,7 +9,7 @@ import msgspec
 
 from ..audit.entries import Anchor
 from ..backup.forward import SharedDelta, changes_in
-from ..names.scope import INTERNAL
+from ..names.scope import INTERNAL, RUNS
 from ..records.chain import Chain
 from ..records.checksums import intact_record
 from ..records.shared_tables import (
@@ -73,7 +73,7 @@ def _harmless(table: Table, key: Key) -> bool:
     Tombstones never are while the journal has anything of their agents, and whoever finds a run in
     the index of those that have not ended asks its agent.
     """
-    return table is TOMBSTONES or (table is SCOPED and key[:2] == (INTERNAL, "runs"))
+    return table is TOMBSTONES or (table is SCOPED and key[:2] == (INTERNAL, RUNS))
 
 
 class Shared:

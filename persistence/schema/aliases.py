@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ConfigurationError
-from ..names.scope import INTERNAL, Principal, Scope
+from ..names.scope import INTERNAL, RUNS, Principal, Scope
 from ..records.checksums import intact, of_field, of_item
 from ..records.kinds import former_kinds, former_place
 from ..records.records import (
@@ -101,6 +101,8 @@ class _CarryOver:
         old, self._form = (str(Principal(_ALL, kind)).partition(":")[2] for kind in kinds)
         self._named = re.compile(rf'(?:^|(?<=["/]))({_ALL}?:){re.escape(old)}(?=["/]|$)')
         """Where a principal stands in a text: an agent of the kind, or all of them."""
+        self._indexed = re.compile(rf"^(){re.escape(old)}(?=/)")
+        """Where the kind stands in the place of a run."""
         self._sealed = next(store.texts(PREFIX), None) is not None
         """Whether there is any secret that is bound to its place."""
 
@@ -288,12 +290,13 @@ class _CarryOver:
         if table is SCOPED and values["id"] != row[1]:
             values["value"] = self._value(row, values)
         if table is SCOPED and values["kind"] == INTERNAL:
-            values["key"] = self._principals(str(values["key"]))
+            named = self._indexed if values["id"] == RUNS else self._named
+            values["key"] = self._principals(str(values["key"]), named)
             values["value"] = self._shared(str(values["value"]))
         return tuple(values.values())
 
-    def _principals(self, text: str) -> str:
-        return self._named.sub(lambda found: found[1] + self._form, text)
+    def _principals(self, text: str, named: re.Pattern[str] | None = None) -> str:
+        return (named or self._named).sub(lambda found: found[1] + self._form, text)
 
     def _shared(self, text: str) -> str:
         """Return what a row of a shared thing holds: who has a part or a place in it."""

@@ -1100,3 +1100,26 @@ def test_a_run_of_what_a_hook_undoes_does_not_begin() -> None:
         hasty = system.agent(Hasty, "one")
         assert hasty.call(Hasty.begin_and_fail).get(timeout=DEADLINE) == "no"
         assert system.runs.list() == []
+
+
+class Bureau(Desk):
+    """Has another name than before."""
+
+    aliases = ("Desk",)
+
+
+def test_a_run_goes_on_where_its_kind_has_another_name() -> None:
+    """It is not taken for that of another agent, whose state this one came with, and waits on."""
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        system.agent(Desk, "one").cast(Desk.think, "pay 17", run="r")
+        assert system.idle(DEADLINE)
+        (before,) = system.runs.list()
+    with AgentSystem.open(store, agents=[Bureau]) as system:
+        (run,) = system.runs.list()
+        assert run == msgspec.structs.replace(before, kind="Bureau")
+        bureau = system.agent(Bureau, "one")
+        bureau.call(Bureau.approve, "r", run.waiting[0].call).get()
+        said = bureau.call(Bureau.think, "", run="r").get(timeout=DEADLINE)
+        assert said == "pay 17: ['paid 17']"
+        assert system.runs.list() == []
