@@ -63,6 +63,8 @@ _AGENT: Final = "agent"
 """The kind of the scopes and principals of agents."""
 _ALL: Final = "agents"
 """The kind of the principal that stands for all of a kind."""
+_COUNTS: Final = ("custom", "hooks")
+"""Begins the columns of scopes in which hooks of the system keep what they count."""
 _GIVEN: Final = frozenset({"value", "answer", "reason", "delta"})
 """Members of the rows of shared things that hold what somebody gave."""
 
@@ -103,6 +105,8 @@ class _CarryOver:
         """Where a principal stands in a text: an agent of the kind, or all of them."""
         self._indexed = re.compile(rf"^(){re.escape(old)}(?=/)")
         """Where the kind stands in the place of a run."""
+        self._counted = re.compile(rf"^(|hooks/.+/){re.escape(self._old)}(?=/|$)")
+        """Where it stands in the key under which hooks count what it, or an agent of it, did."""
         self._sealed = next(store.texts(PREFIX), None) is not None
         """Whether there is any secret that is bound to its place."""
 
@@ -289,6 +293,8 @@ class _CarryOver:
             values["agent_kind"] = self._new
         if table is SCOPED and values["id"] != row[1]:
             values["value"] = self._value(row, values)
+        if table is SCOPED and (row[:2] == _COUNTS or values["id"] != row[1]):
+            values["key"] = self._counted.sub(lambda found: found[1] + self._new, str(row[3]))
         if table is SCOPED and values["kind"] == INTERNAL:
             named = self._indexed if values["id"] == RUNS else self._named
             values["key"] = self._principals(str(values["key"]), named)

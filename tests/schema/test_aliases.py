@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from perdure import (
     Agent,
     AgentSystem,
+    CostBudget,
     EnvironmentKeys,
     Keys,
     Log,
@@ -23,6 +24,7 @@ from perdure import (
     Secret,
     State,
     VirtualClock,
+    hooked,
     migration,
     new_key,
     open_reader,
@@ -30,6 +32,7 @@ from perdure import (
 )
 from perdure.persistence.errors import (
     ConfigurationError,
+    HookCancelled,
     IncompatibleSchema,
     Isolated,
     StoreUnavailable,
@@ -213,6 +216,29 @@ def test_what_there_is_without_agents_is_carried_over(keys: Keys) -> None:
         assert system.journal.list()[-1].sequence == before, "it is done once"
 
 
+class Spender(Agent[CounterState]):
+    def count(self) -> int:
+        self.state.open += 1
+        return self.state.open
+
+
+@pytest.mark.parametrize(("per", "own"), [("agent", True), ("agent", False), ("kind", False)])
+def test_what_is_spent_is_not_spent_anew(per: Literal["agent", "kind"], *, own: bool) -> None:
+    """A budget of an agent or a kind goes on, whether its class or the system keeps it."""
+    store, budget = MemoryStore(), CostBudget(turns=1, per=per)
+    for made in (make((), "Old"), make(("Old",), "New")):
+        agent_class = hooked(budget)(made) if own else made
+        with AgentSystem.open(store, agents=[agent_class]) as system:
+            if not own:
+                system.hooks.add(budget)
+            answer = system.agent(agent_class, "a").call(agent_class.count)
+            if made.kind == "Old":
+                assert answer.get() == 1
+            else:
+                with pytest.raises(HookCancelled, match="of which 1 are spent"):
+                    answer.get()
+
+
 def test_secrets_of_before_open_where_they_are_looked_at(tmp_path: Path, keys: Keys) -> None:
     """A state from before it had the name of today has its secrets, and so has a fork of it."""
     path = tmp_path / "s.db"
@@ -312,11 +338,11 @@ def test_code_that_cannot_read_carries_nothing_over(tmp_path: Path, keys: Keys) 
         assert reader.kinds() == ["Counter"]
 
 
-def make(aliases: tuple[str, ...], kind: str) -> type[Agent[CounterState]]:
+def make(aliases: tuple[str, ...], kind: str) -> type[Spender]:
     """Return a class with aliases."""
     named, alias = kind, aliases
 
-    class Made(Agent[CounterState]):
+    class Made(Spender):
         kind = named
         aliases = alias
 
@@ -330,7 +356,7 @@ def make(aliases: tuple[str, ...], kind: str) -> type[Agent[CounterState]]:
         lambda: [make(("B",), "A"), make((), "B")],
     ],
 )
-def test_an_alias_is_of_one_class(classes: Callable[[], list[type[Agent[CounterState]]]]) -> None:
+def test_an_alias_is_of_one_class(classes: Callable[[], list[type[Spender]]]) -> None:
     """One that is of two, or the kind of another, is refused."""
     with pytest.raises(ConfigurationError, match="has aliases = "):
         AgentSystem.open("memory://", agents=classes())
