@@ -95,7 +95,11 @@ class Beside:
         return _place(cell, name) in self._left
 
     def askers(self, future: Future[Any] | None) -> set[WorkPlace]:
-        """Return the work that waits, over whatever chain, for the answer to an ask."""
+        """Return the work that waits, over whatever chain, for the answer to an ask.
+
+        Pieces of work of one agent come one after the other: who waits for one that has not begun
+        waits for the one under way as well.
+        """
         found: set[WorkPlace] = set()
         left = [future]
         with self._changed:
@@ -107,7 +111,8 @@ class Beside:
                     left.append(ask.asker.letter.reply_to)
                 if ask.work is not None and ask.work not in found:
                     found.add(ask.work)
-                    left += [each for each, _ in self._waiting.get(ask.work, ())]
+                    mine = [at for at in self._waiting if at[:2] == ask.work[:2]]
+                    left += [each for at in mine for each, _ in self._waiting[at]]
         return found
 
     def leave(self, cell: AgentCell, error: Exception | None) -> None:

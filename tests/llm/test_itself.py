@@ -60,6 +60,23 @@ class Thinker(ThinkingAgent[ThinkingState]):
         return await self.system.agent(Thinker, "two").call(Thinker.think, "over_clerk")
 
     @tool(effect="safe")
+    async def each_other(self, prompt: str) -> object:
+        """Ask another that is at work; the second asks once the first waits for it."""
+        me, first = self.actor_ref, self.actor_ref.key == "one"
+        other = self.system.agent(Thinker, "two" if first else "one")
+        while not await (other.call(Thinker.at_work) if first else me.call(Thinker.waits)):
+            pass
+        return await other.call(Thinker.think, prompt)
+
+    def at_work(self) -> str:
+        """Return the run at work."""
+        return self.state.current
+
+    def waits(self) -> int:
+        """Return how many runs wait behind that."""
+        return self.state.queued
+
+    @tool(effect="safe")
     async def later(self, prompt: str) -> str:
         """Ask itself for something, and not wait."""
         self.actor_ref.cast(Thinker.think, prompt, run="later")
@@ -84,6 +101,15 @@ def test_a_run_does_not_wait_for_itself(way: str) -> None:
         said = system.agent(Thinker, "one").call(Thinker.think, way, run="r").get(timeout=DEADLINE)
         assert "run r waits in a tool" in said
         assert system.runs.list() == []
+
+
+def test_two_runs_do_not_wait_for_each_other() -> None:
+    """What is asked waits behind the run at work: that may not wait for the run that asked it."""
+    with AgentSystem.open("memory://", agents=[Thinker]) as system:
+        one, two = system.agent(Thinker, "one"), system.agent(Thinker, "two")
+        asked = [each.call(Thinker.think, "each_other", run="r") for each in (one, two)]
+        assert asked[0].get(timeout=DEADLINE) == "each_other: ['hello!']"
+        assert "run r waits in a tool" in asked[1].get(timeout=DEADLINE)
 
 
 def test_who_does_not_wait_is_not_refused() -> None:
