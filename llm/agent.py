@@ -311,7 +311,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             message = f"{self}: {budget!r:.40} is no budget; write budget=Budget(steps=5)"
             raise ConfigurationError(message)
         first = len(self.state.transcript)
-        made = Run(run, "queued", self.now(), first, keeps=keeps, budget=budget)
+        made = Run(run, "queued", self.now(), first, keeps=keeps, budget=budget, kind=self.kind)
         self._put(made)
         self._add(RunStep("asked", run, self.now(), body=prompt))
         if self.state.current:

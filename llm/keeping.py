@@ -211,7 +211,7 @@ class RunKeeper(Agent[S], Generic[S]):
         agreed = ledger.decision(place.nth, place.call)[0] == "approve"
         self._note("begun", place, attempt=attempt)
         self._put_waiting(run.id)
-        key = key_of(self.kind, self.key, place)
+        key = key_of(run.kind or self.kind, self.key, place)
         return StepVerdict(attempt=attempt, key=key, agreed=agreed)
 
     def _first(self, run: Run, place: StepPlace, args: Any) -> StepVerdict | None:  # noqa: ANN401 - JSON
@@ -242,7 +242,7 @@ class RunKeeper(Agent[S], Generic[S]):
         if tool is not None and tool.effect != "once":
             return None
         if tool is not None and tool.compensate is not None:
-            key, agreed = key_of(self.kind, self.key, place), decision == "approve"
+            key, agreed = key_of(run.kind or self.kind, self.key, place), decision == "approve"
             return StepVerdict(key=key, compensate=tool.compensate, agreed=agreed)
         return self._wait(run, "in doubt", place, args)
 

@@ -161,6 +161,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     budget: Budget = Budget()
     spent: Usage = Usage()
     """At its end."""
+    kind: str = ""
+    """What its agent's kind was called when it was asked: the keys of its calls begin with that."""
 
     @property
     def over(self) -> bool:
