@@ -195,16 +195,16 @@ class _Request:
     """What is said to a model with its next call, as long as it may be changed."""
 
     def __init__(self, message: ModelRequest, job: Job) -> None:
-        self._message = message
+        self._message, self._parts = message, message.parts
         self._job = job
 
-    def replace(self, parts: list[Any]) -> None:
-        """Say something else."""
-        self._message.parts = parts_of(parts, self._job.results)
+    def say(self, parts: list[Any] | None, texts: Sequence[str]) -> None:
+        """Say ``texts`` besides, and ``parts`` in place of the request; None: as it was made.
 
-    def add(self, texts: Sequence[str]) -> None:
-        """Say something besides."""
-        self._message.parts = [*self._message.parts, *map(UserPromptPart, texts)]
+        Each attempt says it anew: nothing is left of what the one before was given.
+        """
+        said = self._parts if parts is None else parts_of(parts, self._job.results)
+        self._message.parts = [*said, *map(UserPromptPart, texts)]
 
 
 class _Tools(FunctionToolset[Any]):

@@ -109,12 +109,8 @@ class Before:
 class Request(Protocol):
     """What is said to a model with its next call, as long as it may be changed."""
 
-    def replace(self, parts: list[Any]) -> None:
-        """Say something else."""
-        ...
-
-    def add(self, texts: Sequence[str]) -> None:
-        """Say something besides."""
+    def say(self, parts: list[Any] | None, texts: Sequence[str]) -> None:
+        """Say ``texts`` besides, and ``parts`` in place of the request; None: as it was made."""
         ...
 
 
@@ -227,7 +223,7 @@ class Job:
         self._instructions = "" if instructions == self._instructed else instructions
         self._instructed = instructions
         if self.answered:
-            request.add(self._ledger.given(self.nth))
+            request.say(None, self._ledger.given(self.nth))
 
     async def model(
         self,
@@ -274,10 +270,8 @@ class Job:
         async def attempt(request: list[Any]) -> Any:  # noqa: ANN401 - JSON
             nonlocal begun
             begun = True
-            if request is not self._parts:
-                self._request.replace(request)
             verdict = await self._begin(place, self._said(request))
-            self._request.add(verdict.steers)
+            self._request.say(None if request is self._parts else request, verdict.steers)
             return await self._tried(place, body)
 
         async def call(request: list[Any]) -> Any:  # noqa: ANN401 - JSON

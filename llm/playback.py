@@ -121,7 +121,7 @@ class _Playback(Job):
         ):  # fmt: skip
             if was != would:
                 self._differ(what, was, would)
-        request.add(self._ledger.given(self.nth))
+        request.say(None, self._ledger.given(self.nth))
 
     async def model(
         self,

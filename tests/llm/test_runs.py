@@ -11,7 +11,13 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from perdure import (
@@ -806,6 +812,35 @@ def test_a_model_is_called_again_when_its_provider_recovers() -> None:
         steps = desk.call(Flaky.steps).get()
         assert [step.what for step in steps].count("failed") == 2
         assert faults(Transcript.of(steps).finished()) == []
+
+
+def test_what_is_steered_is_told_once_in_each_attempt() -> None:
+    """A model that is called again is told no more than the first time."""
+    told: list[list[object]] = []
+    failures = [ModelHTTPError(503, "m"), ModelHTTPError(503, "m")]
+
+    def answer(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        said = messages[-1].parts
+        told.append([part.content for part in said if isinstance(part, UserPromptPart)])
+        if said[0].part_kind == "user-prompt":
+            return ModelResponse(parts=[ToolCallPart("refund", {"order": "17"})])
+        if failures:
+            raise failures.pop()
+        return ModelResponse(parts=[TextPart("at last")])
+
+    class Flaky(Desk):
+        model = FunctionModel(answer)
+        backoff = Backoff(0.0, 1.0, 0.0)
+
+    gate = GATES["17"] = threading.Event()
+    with AgentSystem.open("memory://", agents=[Flaky]) as system:
+        desk = system.agent(Flaky, "one")
+        asked = desk.call(Flaky.think, "go", run="r")
+        until(lambda: EVENTS)
+        assert desk.call(Flaky.steer, "be short", "r").get()
+        gate.set()
+        assert asked.get(timeout=DEADLINE) == "at last"
+        assert told == [["go"], *[["be short"]] * 3]
 
 
 def test_a_pause_before_another_call_is_time_that_a_test_advances() -> None:
