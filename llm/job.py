@@ -145,7 +145,7 @@ class Job:
         self.sums_up = run.keeps is not None
         """Whether it makes a summary."""
         self.used = Usage()
-        """What the run has used so far, tools that are runs of others included."""
+        """What the run has used so far, with calls under way and runs of others that it asked."""
         self._budget = run.budget
         self._runs = runs_of(agent.system)
         self._ledger = ledger
@@ -232,11 +232,12 @@ class Job:
         passes: Callable[[Exception], bool],
     ) -> Any:  # noqa: ANN401 - JSON
         """Call the model, unless that was done; again where its provider fails for a while."""
+        self.used = self.used.plus(Usage(models=self._ledger.attempts(MODEL, self.nth, "")))
         known = self._ledger.result(MODEL, self.nth, "")
         payload = await self._model(name, body, passes) if known is None else known.body
         used = Usage.of(payload)
         self.context = used.tokens
-        self.used = self.used.plus(used).plus(Usage(models=1))
+        self.used = self.used.plus(used)
         return payload
 
     async def _model(
@@ -306,11 +307,12 @@ class Job:
     async def tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Call a tool, unless that was done or may not be."""
         self._met.add((self.nth, called.call))
+        self.used = self.used.plus(Usage(tools=1))
         known = self._ledger.result(TOOL, self.nth, called.call)
         payload = await self._together(called, body) if known is None else known.body
         self.results[called.call] = payload.get("result")
         used = msgspec.convert(payload.get("spent", {}), Usage)
-        self.used = self.used.plus(used).plus(Usage(tools=1))
+        self.used = self.used.plus(used)
         return payload
 
     async def missed(self, name: str, call: str, args: Any) -> Any:  # noqa: ANN401 - JSON
@@ -461,6 +463,8 @@ class Job:
         verdict = await self._outbox.ask(StepBegins(place, body))
         if verdict.answer not in ("go", "done", "known"):
             _give_up(verdict)
+        if place.op == MODEL:
+            self.used = self.used.plus(Usage(models=1))
         return verdict
 
     def _end(self, place: StepPlace, payload: Any, started: float, used: Usage) -> None:  # noqa: ANN401 - JSON

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic_ai import FunctionToolset
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -19,6 +20,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import AgentInfo, DeltaToolCalls, FunctionModel
 
 from perdure import Agent, AgentRef, AgentSystem, CallDetails, Cancel, Replace, Skip, State
+from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
 from perdure.llm.playback import replay_run
 from perdure.llm.records import Budget, RunEvent, RunStep, ThinkingState
@@ -190,6 +192,37 @@ def test_another_agent_is_a_tool_and_spends_of_the_same_budget() -> None:
         assert run.budget.steps == 99
         with pytest.raises(RunFailed, match="3 steps"):
             boss.call(Boss.think, "go", budget=Budget(steps=3)).get()
+
+
+@pytest.mark.parametrize("tools", [1, 2])
+def test_the_other_may_call_what_is_left_of_the_tools(tools: int) -> None:
+    """The call by which it is asked is one of them, though it has not ended yet."""
+    with AgentSystem.open("memory://", agents=[Boss, Finder]) as system:
+        boss = system.agent(Boss, "one")
+        boss.call(Boss.think, "go", run="r", budget=Budget(tools=tools)).get(timeout=DEADLINE)
+        assert boss.call(Boss.run_status, "r").get().spent.tools == tools
+        assert len(CALLS) == tools - 1
+
+
+def test_the_other_may_make_the_steps_that_are_left() -> None:
+    """A model call that has failed, and was made again, is one of them."""
+    failures = [ModelHTTPError(503, "m")]
+
+    def flaky(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        if failures:
+            raise failures.pop()
+        if len(messages) > 1:
+            return ModelResponse(parts=[TextPart(str(returned(messages)))])
+        return ModelResponse(parts=[ToolCallPart("ask_finder", {"prompt": "look up it"})])
+
+    class Flaky(Boss):  # type: ignore[valid-type, misc]  # made by define()
+        model = FunctionModel(flaky)
+        backoff = Backoff(0.0, 1.0, 0.0)
+
+    with AgentSystem.open("memory://", agents=[Flaky, Finder]) as system:
+        system.agent(Flaky, "one").call(Flaky.think, "go").get(timeout=DEADLINE)
+        (run,) = system.agent(Finder, "f").proxy().list_runs().get()
+        assert run.budget.steps == 98
 
 
 def test_the_other_agent_is_asked_once_whatever_is_cut_off() -> None:
