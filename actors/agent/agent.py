@@ -87,6 +87,10 @@ class Home(Protocol):
         """Tell whether the agent has stopped, and is to hear no more of a piece of its work."""
         ...
 
+    def work_goes_on(self, name: str) -> bool:
+        """Tell whether cancelled work is begun again: its agent stops, or the system closes."""
+        ...
+
     def work_closes(self) -> bool:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""
         ...

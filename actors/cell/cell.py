@@ -100,6 +100,10 @@ class WorkBeside(Protocol):
         """Tell whether the agent of a piece of work has stopped, and is to hear no more of it."""
         ...
 
+    def goes_on(self, cell: AgentCell, name: str) -> bool:
+        """Tell whether a piece of work that is cancelled is to be begun again."""
+        ...
+
     def leave(self, cell: AgentCell, error: Exception | None) -> None:
         """Cancel the work of an agent that stops; with an error tell it to those who wait."""
         ...

@@ -69,6 +69,10 @@ class CellHome:
         """Tell whether the agent has stopped, and is to hear no more of a piece of its work."""
         return self._cell.home.beside.is_left(self._cell, name)
 
+    def work_goes_on(self, name: str) -> bool:
+        """Tell whether cancelled work is begun again: its agent stops, or the system closes."""
+        return self._cell.home.beside.goes_on(self._cell, name)
+
     def work_closes(self) -> bool:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""
         return self._cell.home.beside.closing

@@ -57,8 +57,8 @@ class Beside:
         self._running: dict[WorkPlace, _Task] = {}
         self._pausing: list[Callable[[], None]] = []
         """Wakes the work that waits for its time."""
-        self._left: set[WorkPlace] = set()
-        """Work that is cancelled, and has not noticed it yet."""
+        self._left: dict[WorkPlace, bool] = {}
+        """Work that is cancelled, and has not noticed it yet; with whether its agent lives on."""
         self._next: dict[WorkPlace, tuple[Work, Context]] = {}
         self._waiting: dict[WorkPlace, list[tuple[Future[Any], bool]]] = {}
         self.closing = False
@@ -94,6 +94,10 @@ class Beside:
         """Tell whether the agent of a piece of work has stopped, and is to hear no more of it."""
         return _place(cell, name) in self._left
 
+    def goes_on(self, cell: AgentCell, name: str) -> bool:
+        """Tell whether a piece of work that is cancelled is to be begun again."""
+        return self.closing or self._left.get(_place(cell, name), False)
+
     def askers(self, future: Future[Any] | None) -> set[WorkPlace]:
         """Return the work that waits, over whatever chain, for the answer to an ask.
 
@@ -120,7 +124,7 @@ class Beside:
         with self._changed:
             places = [place for place in self._running if place[:2] == (cell.kind, cell.key)]
             waiting = [place for place in self._waiting if place[:2] == (cell.kind, cell.key)]
-            self._left |= set(places)
+            self._left |= dict.fromkeys(places, error is None)
             told = [each for place in waiting for each in self._waiting[place]] if error else []
             for place in waiting if error else ():
                 del self._waiting[place]
@@ -209,7 +213,7 @@ class Beside:
     def _ended(self, place: WorkPlace, _result: object, error: BaseException | None) -> None:
         with self._changed:
             self._running.pop(place, None)
-            self._left.discard(place)
+            self._left.pop(place, None)
             again = self._next.pop(place, None)
             self._changed.notify_all()
         if again is not None:
