@@ -209,7 +209,7 @@ class Job:
         except RunFailed:
             pass  # raised behind the look at what it has used
         except asyncio.CancelledError:
-            if not self._home.work_closes():
+            if not self._home.work_goes_on(self.run):
                 ref.cast(other.cancel_run, call.key, f"{self.ref} has cancelled its run {self.run}")
             raise
         found = await ref.call(other.run_status, call.key)

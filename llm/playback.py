@@ -28,7 +28,7 @@ class PromptDifference(msgspec.Struct, frozen=True):
     nth: int
     """Which model call of the run."""
     what: Literal["request", "instructions", "call", "output"]
-    """"call": a tool is called that was not; "output": the answer is another."""
+    """"call": a tool is called that was not; "output": the answer, or the error, is another."""
     recorded: Any
     now: Any
 
@@ -48,7 +48,7 @@ class RunReplay(msgspec.Struct, frozen=True):
     @property
     def same(self) -> bool:
         """Whether it came out as it was recorded."""
-        return not self.differences and not self.error
+        return not self.differences
 
 
 async def replay_run(
@@ -148,9 +148,10 @@ class _Playback(Job):
         return None  # what is said then is a difference
 
     async def end(self, output: Any, tail: list[Any], error: str = "") -> None:  # noqa: ANN401, ARG002 - JSON; stored before
-        self._output, self._error = output, error
-        if not error and self._recorded.status == "done" and output != self._recorded.output:
-            self._differ("output", self._recorded.output, output)
+        self._output, self._error, was = output, error, self._recorded
+        failed = "" if was.status == "cancelled" else was.error
+        if error != failed or (was.status == "done" and output != was.output):
+            self._differ("output", failed or was.output, error or output)
 
     async def settled(self) -> None:
         pass  # nothing is taken down

@@ -29,7 +29,7 @@ from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import ConfigurationError, RunFailed, SystemClosed, UnknownRun
 from perdure.persistence.memory.store import MemoryStore
 from tests.kit.deadline import DEADLINE
-from tests.llm.scripts import Answer, faults, returned, scripted
+from tests.llm.scripts import Answer, faults, returned, scripted, until
 
 CALLS: list[str] = []
 GATE = threading.Event()
@@ -223,6 +223,56 @@ def test_the_other_may_make_the_steps_that_are_left() -> None:
         system.agent(Flaky, "one").call(Flaky.think, "go").get(timeout=DEADLINE)
         (run,) = system.agent(Finder, "f").proxy().list_runs().get()
         assert run.budget.steps == 98
+
+
+@pytest.mark.parametrize("how", ["stop", "delete", "cancel"])
+def test_the_other_goes_on_unless_nobody_needs_it_any_more(how: str) -> None:
+    """A stop of the agent that asks ends nothing of the other, whose answer it gets later."""
+    asking = ThinkingAgent.define(
+        "Boss",
+        model=scripted(
+            lambda _prompt, nth, messages: str(returned(messages)) if nth
+            else [("ask_finder", {"prompt": "look up slowly"})]
+        ),
+        tools=[agent_tool(Finder, name="ask_finder", about="Ask.", key="f")],
+    )  # fmt: skip
+    with AgentSystem.open("memory://", agents=[asking, Finder]) as system:
+        boss, finder = system.agent(asking, "one"), system.agent(Finder, "f")
+        boss.cast(asking.think, "go", run="r")
+        until(lambda: CALLS)
+        if how == "stop":
+            boss.stop()
+        elif how == "delete":
+            boss.delete()
+        else:
+            boss.call(asking.cancel_run, "r").get()
+        GATE.set()
+        assert system.idle(DEADLINE)
+        (run,) = finder.proxy().list_runs().get()
+        assert run.status == ("done" if how == "stop" else "cancelled")
+        if how == "stop":
+            said = boss.call(asking.think, "", run="r").get(timeout=DEADLINE)
+            assert said == "[\"['found slowly']\"]"
+
+
+def test_a_run_that_failed_is_gone_through_again() -> None:
+    """What fails again as it did is the same; what fails in another way, or does not, is not."""
+
+    def stubborn(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        return ModelResponse(parts=[ToolCallPart("look", {}, tool_call_id=f"c{len(messages)}")])
+
+    failing = ThinkingAgent.define("Failing", model=FunctionModel(stubborn))
+    talking = ThinkingAgent.define("Talking", model=scripted(lambda *_: "17"))
+    counting = ThinkingAgent.define("Counting", model=scripted(lambda *_: "17"), output=int)
+    with AgentSystem.open("memory://", agents=[failing, counting]) as system:
+        for agent, other in ((failing, None), (counting, talking)):
+            ref = system.agent(agent, "one")
+            with pytest.raises(RunFailed, match="retries"):
+                ref.call(agent.think, "go", run="r").get(timeout=DEADLINE)
+            assert asyncio.run(replay_run(ref, "r")).same
+            if other is not None:
+                replay = asyncio.run(replay_run(ref, "r", against=other))
+                assert [each.what for each in replay.differences][-1] == "output"
 
 
 def test_the_other_agent_is_asked_once_whatever_is_cut_off() -> None:
