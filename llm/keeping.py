@@ -85,6 +85,8 @@ class RunKeeper(Agent[S], Generic[S]):
         """Run a tool as a turn: what it changes, sends and returns is one commit."""
         from .engine import payload_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
 
+        if not self._takes_steps(place.run):
+            return None  # it was ended before this turn: nobody waits, and nothing is done
         begun = self.now()
         result = self._tools()[place.name].function(self, **args)
 
@@ -248,12 +250,15 @@ class RunKeeper(Agent[S], Generic[S]):
 
     def _decided(self, run: Run, place: StepPlace) -> StepVerdict | None:
         """Return the result that was decided about a call; None if none was."""
-        what, result = self._ledger(run.id).decision(place.nth, place.call)
+        ledger = self._ledger(run.id)
+        what, result = ledger.decision(place.nth, place.call)
         if what in ("done", "answer"):
             return StepVerdict("done", result=result)
         if what in _NOT_DONE:
+            doubt = what == "deny" and ledger.attempts(TOOL, place.nth, place.call)
+            how = "not done again, and may have been done" if doubt else "not done"
             more = f": {result}" if result else ""
-            return StepVerdict("done", result=f"[not done: {_NOT_DONE[what]}{more}]")
+            return StepVerdict("done", result=f"[{how}: {_NOT_DONE[what]}{more}]")
         return None
 
     def _wait(

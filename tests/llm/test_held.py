@@ -169,8 +169,20 @@ def test_a_held_call_that_nobody_agrees_to_is_not_made(what: str) -> None:
         assert all(not paid.startswith("4500") for paid in PAID)
 
 
-def test_a_call_in_doubt_that_is_held_when_it_is_made_again_waits_once() -> None:
-    """Who has decided that a call is made again, and then agrees to it, is asked nothing more."""
+DENIED = "[not done again, and may have been done: it was not approved]"
+
+
+@pytest.mark.parametrize(
+    ("last", "told", "paid"),
+    [("approve", "paid 1", ["1 1", "1 2"]), ("deny", DENIED, ["1 1"])],
+)
+def test_a_call_in_doubt_that_is_held_when_it_is_made_again_waits_once(
+    last: str, told: str, paid: list[str]
+) -> None:
+    """Who has decided that a call is made again, and then agrees to it, is asked nothing more.
+
+    Where that is refused, the model is told that the call of before may have been done.
+    """
     store = MemoryStore()
     system = AgentSystem.open(store, agents=[Slow])
     system.agent(Slow, "one").cast(Slow.think, "go", run="r")
@@ -180,13 +192,13 @@ def test_a_call_in_doubt_that_is_held_when_it_is_made_again_waits_once() -> None
     with AgentSystem.open(store, agents=[Slow]) as system:
         system.hooks.on("tool_call.before")(always)
         payer = system.agent(Slow, "one")
-        for why, what in (("in doubt", "retry"), ("approval", "approve")):
+        for why, what in (("in doubt", "retry"), ("approval", last)):
             assert system.idle(DEADLINE)
             (waiting,) = payer.call(Slow.run_status, "r").get().waiting
             assert waiting.why == why
             payer.call(Slow.decide, "r", waiting.call, what).get()
-        assert payer.call(Slow.think, "", run="r").get(timeout=DEADLINE) == "['paid 1']"
-        assert PAID == ["1 1", "1 2"]
+        assert payer.call(Slow.think, "", run="r").get(timeout=DEADLINE) == str([told])
+        assert paid == PAID
         assert payer.call(Slow.run_status, "r").get().spent.tools == 1
 
 

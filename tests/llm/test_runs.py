@@ -295,6 +295,30 @@ def test_an_error_of_a_tool_is_told_as_its_own(effect: Effect, error: Exception)
         assert said == f"leave_async 17: ['{type(error).__name__}: {error}']"
 
 
+def test_a_turn_that_comes_behind_the_end_of_its_run_does_nothing() -> None:
+    """A tool that is a turn has its result taken down with what it changes, or does neither."""
+
+    class Cancelled(Desk):
+        def needs_approval(self, tool: str, args: dict[str, Any]) -> bool:
+            for what in (Cancelled.wait, Cancelled.cancel_run):  # they stand before the tool
+                self.actor_ref.cast(what)
+            return False
+
+        def wait(self) -> None:
+            GATES["wait"].wait(DEADLINE)
+
+    GATES["wait"] = threading.Event()
+    with AgentSystem.open("memory://", agents=[Cancelled]) as system:
+        desk = system.agent(Cancelled, "one")
+        asked = desk.call(Cancelled.think, "note 17", run="r")
+        until(lambda: desk.describe().waiting == 2)
+        GATES["wait"].set()
+        with pytest.raises(RunFailed, match="cancelled"):
+            asked.get(timeout=DEADLINE)
+        notes, _, _ = desk.call(Cancelled.facts).get(timeout=DEADLINE)
+        assert notes == 0
+
+
 def test_a_turn_ends_no_loop() -> None:
     """A tool that is a turn, and what a class does when a run waits, fail; others go on."""
 
