@@ -17,7 +17,7 @@ from ..actors.system.post import refuse_agents
 from ..actors.talk.reference import AgentRef
 from ..lifecycle.signals import AgentEvent, agent_deleted
 from ..lifecycle.status import Status
-from ..persistence.errors import CorruptState
+from ..persistence.errors import AgentDeleted, CorruptState, UnknownRun
 from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
@@ -97,7 +97,10 @@ class Runs:
         agent_deleted.connect(gone)
         try:
             while True:
-                events: list[RunEvent] = await ref.proxy().run_events(run, after)
+                try:
+                    events: list[RunEvent] = await ref.proxy().run_events(run, after)
+                except AgentDeleted as error:  # it was deleted before it could look
+                    raise UnknownRun(f"{ref}: there is no run {run!r}") from error
                 for event in events:
                     after = event.number
                     yield event

@@ -134,8 +134,37 @@ def test_readers_are_told_when_nothing_comes_any_more(end: str) -> None:
         asyncio.run(both(system))
 
 
+def test_a_reader_whose_look_waits_when_the_agent_is_deleted_is_told_so() -> None:
+    """It is told of a run that is not there, as one who looks behind the deletion."""
+
+    async def read(asker: AgentRef[Any]) -> None:
+        async for _ in asker.stream("r"):
+            pass
+
+    async def both(system: AgentSystem) -> None:
+        asker = system.agent(Asker, "one")
+        await asker.call(Asker.run_status, "r")
+        asker.cast(Asker.wait)
+        reading = asyncio.create_task(read(asker))
+        await asyncio.to_thread(until, lambda: asker.describe().waiting)
+        deleted = asker.delete(block=False)
+        GATE.set()
+        with pytest.raises(UnknownRun):
+            await asyncio.wait_for(reading, DEADLINE)
+        assert await deleted
+
+    with AgentSystem.open("memory://", agents=[Asker]) as system:
+        system.agent(Asker, "one").cast(Asker.think, "which?", run="r")
+        assert system.idle(DEADLINE)
+        asyncio.run(both(system))
+
+
 class Asker(ThinkingAgent[ThinkingState]):
     """Asks a person whatever it is asked."""
+
+    def wait(self) -> None:
+        """Take long."""
+        GATE.wait(DEADLINE)
 
     model = scripted(lambda prompt, _nth, _messages: [("ask_person", {"question": prompt})])
     tools = (ask_person,)
