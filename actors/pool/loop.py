@@ -156,7 +156,9 @@ class HandlerLoop:
         left = await _ended({life, *self._tasks}, within)
         # What handlers and libraries have begun beside them goes behind them, as asyncio.run() has
         # it: a task that is never cancelled leaves what it holds, as the process of an MCP server.
-        await _ended(asyncio.all_tasks() - left - {asyncio.current_task()}, within)
+        # Where a handler is not to be ended the loop stays open, and all that it may wait for.
+        if not left:
+            await _ended(asyncio.all_tasks() - {asyncio.current_task()}, within)
         return not left
 
     def _running(self) -> asyncio.AbstractEventLoop:

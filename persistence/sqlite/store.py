@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -469,8 +470,8 @@ class SqliteStore(SqliteReader, Store):
 
     @contextlib.contextmanager
     def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        if self._inherited():
-            opener = self._opener
+        opener = self._opener
+        if os.getpid() != opener.pid:
             raise StoreOwned(
                 self.location, host=opener.host, pid=opener.pid, started=opener.started
             )
