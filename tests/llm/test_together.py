@@ -254,10 +254,9 @@ def test_the_other_may_make_the_steps_that_are_left() -> None:
         assert run.budget.steps == 98
 
 
-@pytest.mark.parametrize("how", ["stop", "delete", "cancel"])
-def test_the_other_goes_on_unless_nobody_needs_it_any_more(how: str) -> None:
-    """A stop of the agent that asks ends nothing of the other, whose answer it gets later."""
-    asking = ThinkingAgent.define(
+def asks_slowly() -> type[ThinkingAgent[Any]]:
+    """Return a class whose run asks the other agent for what takes long."""
+    return ThinkingAgent.define(
         "Boss",
         model=scripted(
             lambda _prompt, nth, messages: str(returned(messages)) if nth
@@ -265,6 +264,12 @@ def test_the_other_goes_on_unless_nobody_needs_it_any_more(how: str) -> None:
         ),
         tools=[agent_tool(Finder, name="ask_finder", about="Ask.", key="f")],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["stop", "delete", "cancel"])
+def test_the_other_goes_on_unless_nobody_needs_it_any_more(how: str) -> None:
+    """A stop of the agent that asks ends nothing of the other, whose answer it gets later."""
+    asking = asks_slowly()
     with AgentSystem.open("memory://", agents=[asking, Finder]) as system:
         boss, finder = system.agent(asking, "one"), system.agent(Finder, "f")
         boss.cast(asking.think, "go", run="r")
@@ -306,14 +311,7 @@ def test_a_run_that_failed_is_gone_through_again() -> None:
 
 def test_the_other_agent_is_asked_once_whatever_is_cut_off() -> None:
     """A run that is broken off while the other works joins the other's run, and asks no more."""
-    slow = ThinkingAgent.define(
-        "Boss",
-        model=scripted(
-            lambda _prompt, nth, messages: str(returned(messages)) if nth
-            else [("ask_finder", {"prompt": "look up slowly"})]
-        ),
-        tools=[agent_tool(Finder, name="ask_finder", about="Ask.", key="f")],
-    )  # fmt: skip
+    slow = asks_slowly()
     store = MemoryStore()
     system = AgentSystem.open(store, agents=[slow, Finder])
     system.agent(slow, "one").cast(slow.think, "go", run="r")
